@@ -1,0 +1,367 @@
+"""Measures Sonde beside its peers: python -m benchmarks [CASE...] [--json FILE].
+
+All sides are measured in one call and in turns: each round runs, with the same shuffling seed, Sonde, the
+matrix products alone, the plain JAX loop, and every peer in every mode and thread count, starting at another
+side each round. Medians over the rounds are reported; of a peer's ways, the fastest (so the choice, too,
+favors the peer). Peers live in an environment of their own, torch is never imported here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peers run on the CPU
+
+from benchmarks import limits, ours  # noqa: E402
+from benchmarks.cases import CASES, ROOT, Case, arrays  # noqa: E402
+
+MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install numpy torch==2.13.0"
+PATIENCE = 900  # seconds for one answer of a peer; compiling belongs to the first
+SETTLE = 0.05  # seconds between runs, in which the last side's threads go to sleep
+
+
+class PeerError(Exception):
+    pass
+
+
+class Peer:
+    """`peer_torch.py` in a process of its own that stays for all cases, at one thread count."""
+
+    def __init__(self, python: Path, threads: int, folder: Path):
+        env = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": str(threads)}
+        self._log = (folder / f"torch-{threads}.log").open("w+")
+        self._process = subprocess.Popen(
+            [str(python), "-I", str(ROOT / "benchmarks" / "peer_torch.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=env,
+        )  # fmt: skip
+        try:
+            self.about = self.ask(hello=True, threads=threads)
+        except PeerError:
+            self.close()
+            raise
+
+    def ask(self, **request) -> dict:
+        late = threading.Timer(PATIENCE, self._process.kill)
+        late.start()
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            late.cancel()
+        if not line:
+            self._log.seek(0)
+            last = (self._log.read().strip().splitlines() or ["no answer"])[-1]
+            raise PeerError(f"the process ended: {last}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        with contextlib.suppress(BrokenPipeError):  # it may be gone already
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+
+class Side:
+    """One thing that is timed: its runs so far, or why there are none."""
+
+    def __init__(self, name, run, mode=None, threads=None):
+        self.name, self.mode, self.threads, self._run = name, mode, threads, run
+        self.seconds, self.losses, self.note = [], [], None
+
+    def go(self, seed: int, keep: bool = True) -> None:
+        if self.note:
+            return
+        time.sleep(SETTLE)
+        try:
+            seconds, loss = self._run(seed)
+        except (PeerError, NotImplementedError) as error:
+            self.note, self.seconds, self.losses = str(error), [], []
+            return
+        if keep:
+            self.seconds.append(seconds)
+            self.losses.append(loss)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds) if self.seconds else math.inf
+
+
+def find_peers(given: str | None) -> tuple[Path | None, str | None]:
+    """Return the peers' interpreter, or why there is none."""
+    asked = given or os.environ.get("SONDE_PEERS")
+    python = Path(asked) if asked else ROOT / ".venv-peers" / "bin" / "python"
+    if python.is_file():
+        return python.absolute(), None  # not resolved: behind the link is another environment
+    return None, f"no peer interpreter at {python}; make one: {MAKE_PEERS}"
+
+
+def measure(case: Case, peers: list[Peer], missing: str | None, folder: Path, *, rounds: int, hand: bool) -> dict:
+    """Run `case` on all sides in turns and return its row."""
+    data, source = arrays(case)
+    file = folder / f"{case.name}.npz"
+    np.savez(file, **data)
+
+    def jax_side(train):
+        def run(seed):
+            timing = train(case, data, seeds=(seed,))
+            return timing.seconds[0], timing.losses[0]
+
+        return run
+
+    def peer_side(peer, mode):
+        def run(seed):
+            request = {"case": dataclasses.asdict(case), "arrays": str(file), "mode": mode, "seeds": [seed]}
+            answer = peer.ask(**request)
+            return answer["seconds"][0], answer["losses"][0]
+
+        return run
+
+    sonde = Side("sonde", jax_side(ours.hand_loop if hand else ours.train))
+    limit = Side("limit", lambda seed: (limits.products(case, data), None))
+    loop = Side("hand_loop", jax_side(ours.hand_loop))
+    torch = [Side("torch", peer_side(p, m), m, p.about["threads"]) for p in peers for m in p.about["modes"]]
+    sides = [sonde, limit, *([] if hand else [loop]), *torch]
+
+    for side in sides:
+        side.go(seed=0, keep=False)
+    for r in range(rounds):
+        start = r * len(sides) // rounds
+        for side in sides[start:] + sides[:start]:
+            side.go(seed=1 + r)
+
+    row = {
+        "case": case.name,
+        "sonde_is": "hand_loop" if hand else "train",
+        "sonde_seconds": _finite(sonde.median),
+        "sonde_runs": sonde.seconds,
+        "steps": case.steps,
+        "data": source,
+        "limit_seconds": limit.median,
+        "limit_gflops": limits.flops(case) / limit.median / 1e9,
+        "limit_fraction": limit.median / sonde.median if sonde.seconds else None,
+        "reference": {} if hand else {"hand_loop": _against(sonde, loop)},
+        "peers": {},
+        "loss": {"sonde": _mean(sonde.losses)},
+        "same_loss": None,
+    }  # fmt: skip
+    if sonde.note:
+        row["note"] = sonde.note
+    best = min(torch, key=lambda side: side.median, default=None)
+    if best is None or not best.seconds:
+        row["peers"]["torch"] = {"missing": missing or best.note}
+        row["loss"]["torch"] = None
+        return row
+    row["peers"]["torch"] = {
+        **_against(sonde, best),
+        "threads": best.threads,
+        "mode": best.mode,
+        "tried": [{"mode": s.mode, "threads": s.threads, "seconds": _finite(s.median), "note": s.note} for s in torch],
+    }
+    row["loss"]["torch"] = _mean(best.losses)
+    if sonde.seconds:
+        row |= compare_losses(sonde.losses, best.losses)
+    return row
+
+
+def compare_losses(a: list[float], b: list[float]) -> dict:
+    """Say whether two sides' final losses have one mean, as far as shuffling lets one see.
+
+    They may differ by 4 standard errors of the difference, plus a thousandth for rounding (a full batch is
+    not shuffled, so has no standard error).
+    """
+    gap = abs(statistics.mean(a) - statistics.mean(b))
+    error = math.sqrt(statistics.variance(a) / len(a) + statistics.variance(b) / len(b))
+    allowed = 4 * error + 1e-3 * abs(statistics.mean(b))
+    return {"same_loss": gap <= allowed, "loss_gap": gap, "loss_error": error, "loss_allowed": allowed}
+
+
+def _against(sonde: Side, other: Side) -> dict:
+    """Median seconds and the ratio to Sonde's, with the smallest and largest ratio within a round."""
+    ratios = [b / a for a, b in zip(sonde.seconds, other.seconds, strict=False)]
+    return {
+        "seconds": other.median,
+        "ratio": other.median / sonde.median if ratios else None,
+        "ratio_range": [min(ratios), max(ratios)] if ratios else None,
+        "runs": other.seconds,
+    }
+
+
+def _mean(losses: list[float]) -> float | None:
+    return statistics.mean(losses) if losses else None
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) else None
+
+
+def header(peers: list[Peer], rounds: int) -> dict:
+    """Say what was measured where."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        names = [s for s in Path("/proc/cpuinfo").read_text().splitlines() if s.startswith("model name")]
+        model = names[0].split(":", 1)[1].strip() if names else model
+    versions = {"python": platform.python_version()}
+    for name in ("sonde", "jax", "jaxlib", "optax", "numpy"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    versions["torch"] = peers[0].about["torch"] if peers else None
+    return {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cpu": model,
+            "cores": cores(),
+            "load": os.getloadavg()[0],
+            "system": platform.platform(),
+        },
+        "versions": versions,
+        "rounds": rounds,
+        "meaning": {
+            "seconds": "median of the training loops' wall time, warm",
+            "ratio": "peer's seconds / Sonde's: above 1, Sonde is faster; ratio_range: within the rounds",
+            "limit_fraction": "seconds of the matrix products alone / Sonde's seconds",
+            "same_loss": "mean final losses differ by less than 4 standard errors + 0.1 %",
+        },
+    }
+
+
+def cores() -> int:
+    """Return the cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def show(head: dict, rows: list[dict]) -> None:
+    """Print the rows as a table, with rich where it is installed, and what is to say below it."""
+    columns = ["case", "us a step", "of limit", "torch us", "ratio (range)", "torch's best", "loss"]
+    columns += ["torch", "same"]
+    cells, notes = [], []
+    for row in rows:
+        name = row["case"] + (" (hand)" if row["sonde_is"] == "hand_loop" else "")
+        torch, per_step = row["peers"]["torch"], 1e6 / row["steps"]
+        line = [name, _number(row["sonde_seconds"], per_step), _percent(row["limit_fraction"])]
+        if "missing" in torch:
+            line += ["missing", "", ""]
+            notes.append(f"{row['case']}: torch: {torch['missing']}")
+        else:
+            ratio = "-"
+            if torch["ratio"]:
+                ratio = f"{torch['ratio']:.2f} ({torch['ratio_range'][0]:.2f}-{torch['ratio_range'][1]:.2f})"
+            line += [_number(torch["seconds"], per_step), ratio, f"{torch['mode']}, {torch['threads']} thr."]
+            failed = [way for way in torch["tried"] if way["note"]]
+            notes += [f"{row['case']}: torch {w['mode']}, {w['threads']} threads: {w['note']}" for w in failed]
+        same = {True: "yes", False: "NO", None: "-"}[row["same_loss"]]
+        cells.append([*line, *(_number(row["loss"][side], 1, 4) for side in ("sonde", "torch")), same])
+        if "loss_gap" in row:
+            notes.append(
+                f"{row['case']}: {row['data']}; losses differ by {row['loss_gap']:.2g}, "
+                f"{row['loss_allowed']:.2g} allowed; products alone: {row['limit_gflops']:.3g} GFLOP/s"
+            )
+        for reference, timing in row["reference"].items():
+            text = f"{row['case']}: {reference} (plain JAX) {_number(timing['seconds'], per_step)} us a step"
+            notes.append(text + (f", ratio {timing['ratio']:.2f}" if timing["ratio"] else ""))
+        if "note" in row:
+            notes.append(f"{row['case']}: {row['note']}")
+    machine, versions = head["machine"], head["versions"]
+    title = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f}; "
+    title += ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    title += f"; {head['rounds']} rounds; {head['date']}"
+    try:
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError:
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        print(title)
+        for line in [columns, *cells]:
+            print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        print(*notes, sep="\n")
+        return
+    table = Table(*columns)
+    for line in cells:
+        table.add_row(*line)
+    console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
+    console.print(title, markup=False)
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False)
+
+
+def _number(value: float | None, scale: float, digits: int = 1) -> str:
+    return "-" if value is None else f"{value * scale:.{digits}f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, measure, show, write."""
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Sonde beside its peers.")
+    parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; all where none is named")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write header and rows there")
+    parser.add_argument("--peer-python", metavar="FILE", help="default: $SONDE_PEERS or .venv-peers/bin/python")
+    parser.add_argument("--rounds", type=int, default=7, help="timed runs a side, at least 5 (default 7)")
+    parser.add_argument("--threads", type=int, nargs="+", help="of the peers (default 1, 2 and all cores)")
+    parser.add_argument("--hand", action="store_true", help="the plain JAX loop in Sonde's place")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.case if name not in CASES]
+    if unknown:
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+    if options.rounds < 5:
+        parser.error("--rounds must be 5 or more: fewer do not show the noise")
+    threads = options.threads or [n for n in sorted({1, 2, cores()}) if n <= cores()]
+
+    python, missing = find_peers(options.peer_python)
+    with tempfile.TemporaryDirectory(prefix="sonde-benchmarks-") as name:
+        folder, peers = Path(name), []
+        try:
+            if python:
+                try:
+                    for n in threads:
+                        peers.append(Peer(python, n, folder))
+                except PeerError as error:
+                    missing = f"{python}: {error}"
+            head = header(peers, options.rounds)
+            rows = []
+            for case in options.case or CASES:
+                print(f"measuring {case} ...", file=sys.stderr, flush=True)
+                rows.append(measure(CASES[case], peers, missing, folder, rounds=options.rounds, hand=options.hand))
+        finally:
+            for peer in peers:
+                peer.close()
+    show(head, rows)
+    if options.json:
+        options.json.write_text(json.dumps({"header": head, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

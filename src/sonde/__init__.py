@@ -1,0 +1,79 @@
+"""Sonde trains deep networks fast on the machine people have, and tells them what happened inside."""
+
+from sonde import data, nn, objectives, optim, train
+from sonde._batch import Batch, Mean, Padded
+from sonde._errors import SondeError
+from sonde._types import Clock, Number, Part
+from sonde._value import Value, from_json, named, to_json
+from sonde.artifact import Artifact, load
+from sonde.fitting import fit, resume
+from sonde.objectives import L1, L1L2, L2, Classify, Objective, Regress
+from sonde.optim import SGD, Adam, Exponential
+from sonde.run import Run
+from sonde.train import (
+    Controller,
+    DeadUnits,
+    GradientNorm,
+    KeepBest,
+    Outcome,
+    Patience,
+    Phase,
+    Plan,
+    Plateau,
+    Probe,
+    Signal,
+    Target,
+    TimeBudget,
+    Turn,
+    UpdateRatio,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "SGD",
+    "Adam",
+    "Artifact",
+    "Batch",
+    "Classify",
+    "Clock",
+    "Controller",
+    "DeadUnits",
+    "Exponential",
+    "GradientNorm",
+    "KeepBest",
+    "Mean",
+    "Number",
+    "Objective",
+    "Outcome",
+    "Padded",
+    "Part",
+    "Patience",
+    "Phase",
+    "Plan",
+    "Plateau",
+    "Probe",
+    "Regress",
+    "Run",
+    "Signal",
+    "SondeError",
+    "Target",
+    "TimeBudget",
+    "Turn",
+    "UpdateRatio",
+    "Value",
+    "data",
+    "fit",
+    "from_json",
+    "load",
+    "named",
+    "nn",
+    "objectives",
+    "optim",
+    "resume",
+    "to_json",
+    "train",
+]

@@ -1,0 +1,203 @@
+"""A batch of rows, and means of rows that merge exactly: the currency between data, objectives and training."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sonde._errors import ArgumentError, MemberError, ShapeError, nearest, shape_of
+
+
+class Mean(NamedTuple):
+    """A weighted mean as its two sums, ``total / count``, so that means merge exactly.
+
+    Adding the sums of several batches, repeats or devices gives the mean over all their rows, whatever
+    their sizes. A mean may be scaled and shifted by a number; two means do not add, since they may be over
+    different rows: an objective returns them as parts, ``{"reconstruction": a, "sparsity": b}``.
+
+    Example:
+        >>> from sonde import Mean
+        >>> a, b = Mean(6.0, 3.0), Mean(2.0, 1.0)        # means 2 over three rows and 2 over one
+        >>> Mean(a.total + b.total, a.count + b.count).value
+        2.0
+        >>> (0.5 * a + 1).value
+        2.0
+    """
+
+    total: Any
+    count: Any
+
+    __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to us
+
+    def __mul__(self, factor: Any) -> Mean:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Mean(self.total * _number(factor), self.count)
+
+    def __add__(self, shift: Any) -> Mean:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return Mean(self.total + _number(shift) * self.count, self.count)
+
+    def __truediv__(self, divisor: Any) -> Mean:
+        return Mean(self.total / _number(divisor), self.count)
+
+    def __neg__(self) -> Mean:
+        return Mean(-self.total, self.count)
+
+    def __sub__(self, shift: Any) -> Mean:
+        return self + -_number(shift)
+
+    def __rsub__(self, number: Any) -> Mean:
+        return -self + number
+
+    __rmul__, __radd__ = __mul__, __add__
+
+    @property
+    def value(self) -> Any:
+        """``total / count``."""
+        return self.total / self.count
+
+
+@jax.tree_util.register_pytree_node_class
+class Padded:
+    """A column of sequences of different lengths: ``values`` [rows, longest, ...] and ``lengths`` [rows].
+
+    What lies behind the length of a row is filling, and 0. A part of the rows is ``padded[rows]``.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonde import Padded
+        >>> words = Padded.of([[3, 1, 2], [5]])
+        >>> words.values.tolist(), words.lengths.tolist(), words[1:].values.tolist()
+        ([[3, 1, 2], [5, 0, 0]], [3, 1], [[5, 0, 0]])
+    """
+
+    def __init__(self, values: Any, lengths: Any) -> None:
+        self.values, self.lengths = values, lengths
+
+    @staticmethod
+    def of(sequences: Any, longest: int | None = None, dtype: Any = np.int32) -> Padded:
+        """Sequences one after the other as one padded array; what is beyond ``longest`` is cut off."""
+        cut = [np.asarray(s, dtype)[:longest] for s in sequences]
+        width = longest or max((len(s) for s in cut), default=0)
+        inner = next((s.shape[1:] for s in cut if s.ndim > 1), ())
+        values = np.zeros((len(cut), max(width, 1), *inner), dtype)
+        for row, sequence in zip(values, cut, strict=True):
+            row[: len(sequence)] = sequence
+        return Padded(values, np.array([len(s) for s in cut], np.int32))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the values."""
+        return self.values.shape
+
+    @property
+    def dtype(self) -> Any:
+        """That of the values."""
+        return self.values.dtype
+
+    def __len__(self) -> int:
+        return self.lengths.shape[0]
+
+    def __getitem__(self, rows: Any) -> Padded:
+        return Padded(self.values[rows], self.lengths[rows])
+
+    def __repr__(self) -> str:
+        return f"Padded({shape_of(self.values)}, lengths {shape_of(self.lengths)})"
+
+    def tree_flatten(self) -> tuple[tuple, None]:
+        """For JAX."""
+        return (self.values, self.lengths), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, leaves: Any) -> Padded:
+        """For JAX."""
+        return cls(*leaves)
+
+
+def _number(given: Any) -> Any:
+    if isinstance(given, tuple) or np.shape(given):
+        what = "another mean" if isinstance(given, Mean) else shape_of(given)
+        raise ArgumentError(
+            f"a mean takes part in arithmetic with single numbers only; got {what}. Return the parts of a loss by "
+            'name, {"a": batch.mean(a), "b": 0.1 * batch.mean(b)}, or combine rows before: batch.mean(a + b)'
+        )
+    return given
+
+
+@jax.tree_util.register_pytree_node_class
+class Batch:
+    """Named columns of some rows, and how much each row counts.
+
+    ``batch.x`` is the column ``x``. ``weight`` is 0 for a row that only fills the batch up, else the row's
+    own weight (a column called ``weight``) or 1: a weight of 2 means the same as the row standing there twice.
+    """
+
+    def __init__(self, columns: dict[str, Any], weight: Any) -> None:
+        self.columns, self.weight = columns, weight
+
+    @staticmethod
+    def of(columns: dict[str, Any], real: Any = None) -> Batch:
+        """A batch of rows of which ``real`` [rows] says which are data and which only fill up; None: all are data."""
+        own = columns.get("weight")
+        if real is None:
+            real = jnp.ones(jax.tree.leaves(columns)[0].shape[0], bool)
+        return Batch(columns, real.astype(jnp.float32) if own is None else jnp.where(real, own, 0.0))
+
+    def __len__(self) -> int:
+        return self.weight.shape[0]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self.__dict__.get("columns", {}):
+            columns = self.__dict__.get("columns", {})
+            raise MemberError(f"the batch has no column {name!r}{nearest(name, columns)}")
+        return self.columns[name]
+
+    def mean(self, rows: Any) -> Mean:
+        """The mean over rows of ``rows`` [rows, ...], each counting as its weight; filling rows never matter.
+
+        Raises:
+            ShapeError: if ``rows`` has not one entry a row of the batch.
+        """
+        rows = jnp.asarray(rows)
+        if rows.shape[:1] != self.weight.shape:
+            raise ShapeError(
+                f"batch.mean takes one entry a row, [{len(self)}, ...]; got {shape_of(rows)}. "
+                "Losses are elementwise: leave the mean to the batch"
+            )
+        rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
+        w = self.weight.reshape(-1, *[1] * (rows.ndim - 1))
+        return Mean(jnp.where(w > 0, w * rows, 0).sum(0), self.weight.sum())
+
+    def tree_flatten(self) -> tuple[tuple, None]:
+        """For JAX."""
+        return (self.columns, self.weight), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, leaves: Any) -> Batch:
+        """For JAX."""
+        return cls(*leaves)
+
+
+Scored = tuple[dict[str, Mean], dict[str, Mean]]
+"""The parts of a loss, and metrics, by name."""
+
+
+def scored(out: Any, name: str = "loss") -> Scored:
+    """What an objective returned, in full form: ``loss | {part: loss} | (either, {metric: Mean})``."""
+    parts, metrics = out if type(out) is tuple else (out, {})
+    number = lambda v: jnp.asarray(v, jnp.promote_types(jnp.result_type(v), jnp.float32))
+    lift = lambda v: v if isinstance(v, Mean) else Mean(number(v), jnp.ones(()))
+    parts = parts if isinstance(parts, dict) else {name: parts}
+    for what, given in {**parts, **metrics}.items():
+        if np.shape(lift(given).total):
+            raise ShapeError(
+                f"{what!r} must be one number, such as batch.mean(rows) with rows [rows]; "
+                f"got {shape_of(lift(given).total)}"
+            )
+    return {k: lift(v) for k, v in parts.items()}, {k: lift(v) for k, v in metrics.items()}
+
+
+def loss_of(parts: dict[str, Mean]) -> Any:
+    """The loss that is minimized: the sum of its parts."""
+    return sum(m.value for m in parts.values())

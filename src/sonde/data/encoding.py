@@ -1,0 +1,550 @@
+"""Encodings: how one raw column becomes numbers. Each is fitted on training rows and then frozen.
+
+`fit` fills in what has to be learned from the rows; `encode` uses it, and refuses rows that it was not fitted for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from sonde._batch import Padded
+from sonde._errors import ArgumentError, DataError, SourceError, shape_of
+from sonde._value import Value
+
+
+class Encoding(Value):
+    """How a raw column becomes numbers: ``fit(values)``, then ``encode(values)`` gives an array [rows, width].
+
+    A subclass has fields for what it learns, and gives them names in `names`.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> class Length(sd.data.Encoding):
+        ...     def encode(self, values):
+        ...         return np.array([[len(v or "")] for v in values], "float32")
+        >>> Length().fit(np.array(["ab", None], object)).encode(np.array(["abc"], object))
+        array([[3.]], dtype=float32)
+    """
+
+    alone: ClassVar[bool] = False
+    """Whether what it gives is a column of its own (an image, a sequence), not features beside others."""
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """The same encoding with what it learns from training rows filled in."""
+        return self
+
+    def encode(self, values: np.ndarray) -> Any:
+        """The rows as numbers.
+
+        Raises:
+            DataError: they are not of the kind that it was fitted for.
+        """
+        raise ArgumentError(f"{type(self).__name__} does not say how it encodes")
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """The names of the features it gives."""
+        return (column,)
+
+
+class Numeric(Encoding):
+    """Numbers, shifted and scaled: (v - center) / spread. Missing ones take the middle and are flagged.
+
+    Args:
+        scale: ``"standard"`` (mean and standard deviation), ``"min-max"`` (to 0 .. 1), ``"robust"`` (median and the
+            distance between the quartiles) or ``"none"``.
+        log: take sign(v) log(1 + |v|) first, for numbers over several orders of magnitude.
+        center: learned.
+        spread: learned; 1 for a constant column.
+        fill: learned: the median, which stands for a missing value.
+        flag: learned: whether values were missing; then a second feature says where they are.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> ages = sd.data.Numeric().fit(np.array([20.0, 40.0, np.nan, 30.0]))
+        >>> ages.names("age"), ages.encode(np.array([30.0, np.nan])).tolist()
+        (('age', 'age is missing'), [[0.0, 0.0], [0.0, 1.0]])
+    """
+
+    scale: str = "standard"
+    log: bool = False
+    center: float = 0.0
+    spread: float = 1.0
+    fill: float = 0.0
+    flag: bool = False
+
+    def check(self) -> None:
+        """Refuse an unknown scale and a spread that cannot be divided by."""
+        if self.scale not in ("standard", "min-max", "robust", "none"):
+            raise ArgumentError(f"scale must be 'standard', 'min-max', 'robust' or 'none'; got {self.scale!r}")
+        if not self.spread > 0:
+            raise ArgumentError(f"spread of Numeric must be above 0; got {self.spread!r}")
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn where the numbers lie."""
+        v = self._numbers(values)
+        there = v[~np.isnan(v)]
+        if not len(there):
+            raise DataError("all of its values are missing; leave the column out")
+        low, high = there.min(), there.max()
+        quarter, median, three = np.percentile(there, [25, 50, 75])
+        center, spread = {
+            "standard": (there.mean(), there.std()),
+            "min-max": (low, high - low),
+            "robust": (median, three - quarter or there.std()),
+            "none": (0.0, 1.0),
+        }[self.scale]
+        usable = spread > 1e-9 * max(abs(low), abs(high))
+        learned = {"center": float(center), "spread": float(spread) if usable else 1.0, "fill": float(median)}
+        return self.replace(**learned, flag=len(there) < len(v))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """[rows, 1], or [rows, 2] with the flag."""
+        v = self._numbers(values)
+        missing = np.isnan(v)
+        scaled = (np.where(missing, self.fill, v) - self.center) / self.spread
+        return np.stack([scaled, missing] if self.flag else [scaled], 1).astype(np.float32)
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """The column, and where it is missing."""
+        return (column, f"{column} is missing") if self.flag else (column,)
+
+    def _numbers(self, values: np.ndarray) -> np.ndarray:
+        v = _as_numbers(values)
+        return np.sign(v) * np.log1p(abs(v)) if self.log else v
+
+
+class Categorical(Encoding):
+    """One of several names: a feature a name, 1 where it is meant. Unseen names are 0 everywhere.
+
+    Args:
+        most: names kept at most, the most frequent ones; all others count as unseen.
+        categories: learned. A missing value is a category of its own, if values were missing.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> city = sd.data.Categorical().fit(np.array(["Bonn", "Graz", "Bonn"], object))
+        >>> city.names("city"), city.encode(np.array(["Graz", "Oslo"], object)).tolist()
+        (('city = Bonn', 'city = Graz'), [[0.0, 1.0], [0.0, 0.0]])
+    """
+
+    most: int = 100
+    categories: tuple[str, ...] = ()
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn the names."""
+        count = Counter(_as_names(values))
+        kept = sorted(count, key=lambda name: (-count[name], name))[: self.most]
+        return self.replace(categories=tuple(_ordered(kept)))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """[rows, names]."""
+        at = {name: i for i, name in enumerate(self.categories)}
+        encoded = np.zeros((len(values), len(at)), np.float32)
+        for row, name in zip(encoded, _as_names(values), strict=True):
+            if name in at:
+                row[at[name]] = 1
+        return encoded
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """A feature a name."""
+        return tuple(f"{column} = {name or 'missing'}" for name in self.categories)
+
+
+class Boolean(Encoding):
+    """True and false (also 1 and 0, yes and no) as 1 and 0; a missing one is flagged, and 1/2.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> sd.data.Boolean().fit(np.array([True, False])).encode(np.array(["yes", "no"], object)).tolist()
+        [[1.0], [0.0]]
+    """
+
+    flag: bool = False
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn whether values are missing."""
+        return self.replace(flag=bool(np.isnan(self._truths(values)).any()))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """[rows, 1], or [rows, 2] with the flag."""
+        v = self._truths(values)
+        missing = np.isnan(v)
+        truths = np.where(missing, 0.5, v)
+        return np.stack([truths, missing] if self.flag else [truths], 1).astype(np.float32)
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """The column, and where it is missing."""
+        return (column, f"{column} is missing") if self.flag else (column,)
+
+    def _truths(self, values: np.ndarray) -> np.ndarray:
+        known = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0, "": np.nan}
+        names = [name.lower() for name in _as_names(values)]
+        odd = next((i for i, name in enumerate(names) if name not in known), None)
+        if odd is not None:
+            raise DataError(f"it takes true and false; row {odd} has {names[odd]!r}")
+        return np.array([known[name] for name in names])
+
+
+class Date(Encoding):
+    """A date: how far along (standardized), the time of year, the day of the week, and the time of day if it varies.
+
+    What comes round again is a point on a circle, (sin, cos), so that December is beside January.
+
+    Args:
+        center: learned, in days since 1970.
+        spread: learned, in days.
+        hours: learned: whether there are times of day.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> days = np.array(["2024-01-01", "2024-07-01"], "datetime64[us]")
+        >>> sd.data.Date().fit(days).names("day")
+        ('day', 'day: year sin', 'day: year cos', 'day: week sin', 'day: week cos')
+    """
+
+    center: float = 0.0
+    spread: float = 1.0
+    hours: bool = False
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn where the dates lie."""
+        days = self._days(values)
+        there = days[~np.isnan(days)]
+        if not len(there):
+            raise DataError("all of its dates are missing; leave the column out")
+        hours = bool((there % 1 != there[0] % 1).any())
+        return self.replace(center=float(there.mean()), spread=float(there.std()) or 1.0, hours=hours)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """[rows, 5] or [rows, 7]; a missing date is the middle one, and on no circle."""
+        days = self._days(values)
+        missing = np.isnan(days)
+        circles = [days / 365.2425, (days + 3) / 7] + ([days] if self.hours else [])  # 1970-01-01 was a Thursday
+        angles = [2 * np.pi * (turn % 1) for turn in circles]
+        round_again = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
+        features = np.stack([(days - self.center) / self.spread, *round_again], 1)
+        features[missing] = 0
+        return features.astype(np.float32)
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """How far along, and a sine and a cosine a circle."""
+        circles = ["year", "week"] + (["day"] if self.hours else [])
+        return (column, *(f"{column}: {circle} {wave}" for circle in circles for wave in ("sin", "cos")))
+
+    def _days(self, values: np.ndarray) -> np.ndarray:
+        if values.dtype == object:
+            try:
+                values = values.astype("datetime64[us]")
+            except ValueError as error:
+                raise DataError(f"it takes dates such as 2024-07-01: {error}") from None
+        if values.dtype.kind != "M":
+            raise DataError(f"it takes dates; got {values.dtype}")
+        return np.where(np.isnat(values), np.nan, values.astype("datetime64[us]").astype(np.int64) / 86_400e6)
+
+
+class BagOfWords(Encoding):
+    """Text as how often each known word is in it: tf-idf, (1 + log n) log(rows / rows with the word), of length 1.
+
+    Args:
+        most: words kept at most, those in the most rows.
+        words: learned.
+        weights: learned: log(rows / rows with the word), a number a word.
+
+    Source: G. Salton and C. Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> bag = sd.data.BagOfWords().fit(np.array(["free prize", "see you", "free prize now"], object))
+        >>> bag.words, bag.encode(np.array(["a free, free thing"], object)).tolist()
+        (('free', 'prize'), [[1.0, 0.0]])
+    """
+
+    most: int = 2000
+    words: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn the words that are in two rows or more."""
+        seen = Counter(word for text in _as_names(values) for word in set(words_of(text)))
+        kept = sorted((w for w in seen if seen[w] > 1), key=lambda w: (-seen[w], w))[: self.most]
+        if not kept:
+            raise DataError("no word is in two of its rows; leave the column out")
+        kept = sorted(kept)
+        weights = tuple(round(float(np.log((1 + len(values)) / (1 + seen[w])) + 1e-3), 6) for w in kept)
+        return self.replace(words=tuple(kept), weights=weights)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """[rows, words]."""
+        at = {word: i for i, word in enumerate(self.words)}
+        bags = np.zeros((len(values), len(at)), np.float32)
+        for bag, text in zip(bags, _as_names(values), strict=True):
+            for word, n in Counter(words_of(text)).items():
+                if word in at:
+                    bag[at[word]] = (1 + np.log(n)) * self.weights[at[word]]
+        return bags / np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1e-12)
+
+    def names(self, column: str) -> tuple[str, ...]:
+        """A feature a word."""
+        return tuple(f"{column}: {word}" for word in self.words)
+
+
+class Tokens(Encoding):
+    """Text as a sequence of whole numbers, `Padded`, its length kept: 0 is filling, 1 what was never seen.
+
+    Args:
+        by: ``"word"`` or ``"character"``.
+        longest: what is beyond so many is cut off; 0: as long as the longest training row.
+        most: tokens known at most, the most frequent ones.
+        vocabulary: learned: token i + 2 is vocabulary[i].
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> letters = sd.data.Tokens("character").fit(np.array(["abba", "ab"], object))
+        >>> letters.encode(np.array(["bac"], object)).values.tolist(), letters.decode([[3, 2, 1, 0]])
+        ([[3, 2, 1, 0]], ['ba?'])
+    """
+
+    by: str = "word"
+    longest: int = 0
+    most: int = 20_000
+    vocabulary: tuple[str, ...] = ()
+    alone: ClassVar[bool] = True
+
+    def check(self) -> None:
+        """Refuse other units than words and characters."""
+        if self.by not in ("word", "character"):
+            raise ArgumentError(f"by must be 'word' or 'character'; got {self.by!r}")
+
+    def _parts(self, values: np.ndarray) -> list[list[str]]:
+        part = words_of if self.by == "word" else list
+        return [part(text) for text in _as_names(values)]
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn the vocabulary, and the length."""
+        parts = self._parts(values)
+        seen = Counter(token for row in parts for token in row)
+        if not seen:
+            raise DataError("its rows hold no text; leave the column out")
+        kept = sorted(seen, key=lambda token: (-seen[token], token))[: self.most]
+        return self.replace(vocabulary=tuple(kept), longest=self.longest or max(map(len, parts)))
+
+    def encode(self, values: np.ndarray) -> Padded:
+        """Whole numbers [rows, longest], and lengths."""
+        at = {token: i + 2 for i, token in enumerate(self.vocabulary)}
+        return Padded.of([[at.get(token, 1) for token in row] for row in self._parts(values)], self.longest)
+
+    def decode(self, rows: Any) -> list[str]:
+        """Text again, with ``?`` for what was never seen."""
+        known = (None, "?", *self.vocabulary)
+        between = " " if self.by == "word" else ""
+        return [between.join(known[i] for i in row if i) for row in np.asarray(rows).tolist()]
+
+
+class Picture(Encoding):
+    """Image files, resized to one size, a byte a pixel and channel; the network scales them.
+
+    Args:
+        height: of what the network sees; 0: learned, that of most training images, 64 at most.
+        width: likewise.
+        channels: 1 (gray) or 3 (color); 0: learned.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from PIL import Image
+        >>> import sonde as sd
+        >>> file = tempfile.mkdtemp() + "/red.png"
+        >>> Image.new("RGB", (10, 6), "red").save(file)
+        >>> sd.data.Picture().fit(np.array([file], object)).encode(np.array([file], object)).shape
+        (1, 6, 10, 3)
+    """
+
+    height: int = 0
+    width: int = 0
+    channels: int = 0
+    alone: ClassVar[bool] = True
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn the size and the channels from (at most 200 of) the images."""
+        some = [_opened(i, v) for i, v in enumerate(values[:: max(1, len(values) // 200)])]
+        (width, height), _ = Counter(image.size for image in some).most_common(1)[0]
+        small = min(1.0, 64 / max(width, height))
+        gray = all(image.mode in ("L", "1", "I;16", "LA") for image in some)
+        return self.replace(
+            height=self.height or max(1, round(small * height)),
+            width=self.width or max(1, round(small * width)),
+            channels=self.channels or (1 if gray else 3),
+        )
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """uint8 [rows, height, width, channels]."""
+        if values.dtype != object and values.ndim > 1:  # pixels already
+            wanted = (len(values), self.height, self.width, self.channels)
+            if values.dtype != np.uint8 or values.shape not in (wanted, wanted[:-1]):
+                raise DataError(f"it takes files, or pixels uint8{list(wanted)}; got {shape_of(values)}")
+            return values.reshape(wanted)
+        mode = {1: "L", 3: "RGB"}[self.channels]
+        pixels = np.zeros((len(values), self.height, self.width, self.channels), np.uint8)
+        for i, value in enumerate(values):
+            image = _opened(i, value).convert(mode).resize((self.width, self.height), 2)  # bilinear
+            pixels[i] = np.asarray(image).reshape(pixels.shape[1:])
+        return pixels
+
+
+class Array(Encoding):
+    """Arrays of numbers, taken as they are: rows of the shape and type that it was fitted for.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> sd.data.Array().fit(np.zeros((5, 8, 8), "uint8"))
+        Array(shape=(8, 8), dtype='uint8')
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    alone: ClassVar[bool] = True
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn shape and type."""
+        kept = values.dtype if values.dtype.itemsize < 8 else np.dtype("f4" if values.dtype.kind == "f" else "i4")
+        return self.replace(shape=tuple(values.shape[1:]), dtype=kept.name)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """The same rows."""
+        if values.dtype == object or tuple(values.shape[1:]) != tuple(self.shape):
+            raise DataError(f"it takes {self.dtype}[rows, {', '.join(map(str, self.shape))}]; got {shape_of(values)}")
+        if np.dtype(self.dtype).kind in "iu" and values.dtype.kind == "f" and (values != np.round(values)).any():
+            raise DataError(f"it was fitted on whole numbers ({self.dtype}); got fractions")
+        return values.astype(self.dtype)
+
+
+class Labels(Encoding):
+    """A target of classes: names as the whole numbers 0, 1, 2, ... of their order, and back.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> kinds = sd.data.Labels().fit(np.array(["spam", "ham", "spam"], object))
+        >>> kinds.classes, kinds.encode(np.array(["spam", "ham"], object)).tolist()
+        (('ham', 'spam'), [1, 0])
+    """
+
+    classes: tuple[str, ...] = ()
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn the names."""
+        return self.replace(classes=tuple(_ordered(set(_as_names(values)) - {""})))
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """int32 [rows]."""
+        at = {name: i for i, name in enumerate(self.classes)}
+        names = _as_names(values)
+        odd = next((i for i, name in enumerate(names) if name not in at), None)
+        if odd is not None:
+            known = ", ".join(self.classes[:10])
+            raise DataError(f"the label {names[odd]!r} of row {odd} was not among the training rows ({known})")
+        return np.array([at[name] for name in names], np.int32)
+
+
+class Amount(Encoding):
+    """A target of numbers, in its own units; what lies between the network and them is learned here.
+
+    Args:
+        center: learned: the mean of the training rows.
+        spread: learned: their standard deviation. A network ends with ``nn.Scale(spread, center)``, so it learns
+            standardized numbers and predicts original ones.
+
+    Example:
+        >>> import numpy as np
+        >>> import sonde as sd
+        >>> sd.data.Amount().fit(np.array([100.0, 300.0]))
+        Amount(center=200, spread=100)
+    """
+
+    center: float = 0.0
+    spread: float = 1.0
+
+    def fit(self, values: np.ndarray) -> Encoding:
+        """Learn mean and standard deviation."""
+        v = self._numbers(values)
+        return self.replace(center=float(v.mean()), spread=float(v.std()) or 1.0)
+
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """float32 [rows]."""
+        return self._numbers(values).astype(np.float32)
+
+    def _numbers(self, values: np.ndarray) -> np.ndarray:
+        v = _as_numbers(values)
+        if np.isnan(v).any():
+            raise DataError(f"row {int(np.isnan(v).argmax())} has no target")
+        return v
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in small letters: runs of two or more letters, digits or apostrophes."""
+    return re.findall(r"\w[\w']+", text.lower())
+
+
+def _as_numbers(values: np.ndarray) -> np.ndarray:
+    """A raw column of numbers, NaN where one is missing."""
+    if values.dtype.kind in "fiub" and values.ndim == 1:
+        v = values.astype(np.float64)
+        if np.isinf(v).any():
+            raise DataError(f"row {int(np.isinf(v).argmax())} is infinite; fill it or drop the row")
+        return v
+    if values.dtype == object:
+        try:
+            return np.array([np.nan if v is None else float(v) for v in values])
+        except (TypeError, ValueError):
+            odd = next(i for i, v in enumerate(values) if v is not None and not _is_float(v))
+            raise DataError(f"it takes numbers; row {odd} has {values[odd]!r}") from None
+    raise DataError(f"it takes numbers; got {shape_of(values)}")
+
+
+def _is_float(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _as_names(values: np.ndarray) -> list[str]:
+    """A raw column as text, "" where a value is missing; 3.0 is the same name as 3."""
+    if values.ndim != 1:
+        raise DataError(f"it takes one value a row; got {shape_of(values)}")
+    if values.dtype.kind == "M":
+        return ["" if np.isnat(v) else str(v) for v in values]
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(v) else str(int(v)) if v == np.round(v) else str(v) for v in values.tolist()]
+    return ["" if v is None else str(v) for v in values.tolist()]
+
+
+def _ordered(names: Any) -> list[str]:
+    """Names in the order of their numbers if they are numbers, else of the alphabet."""
+    return sorted(names, key=lambda n: (0, float(n), n) if _is_float(n) else (1, 0.0, n))
+
+
+def _opened(row: int, value: Any) -> Any:
+    """An image file, opened."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        image = ImageOps.exif_transpose(Image.open(value))  # the right way up
+        image.load()
+    except FileNotFoundError:
+        raise SourceError(f"row {row}: there is no image {value}") from None
+    except (UnidentifiedImageError, OSError, ValueError, AttributeError, Image.DecompressionBombError) as error:
+        raise DataError(f"row {row}: {value!r} is not an image that can be read ({error})") from None
+    return image

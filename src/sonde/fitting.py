@@ -1,0 +1,315 @@
+"""`fit` and `resume`: from a network, data and a plan to a `Run`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError
+from sonde._store import read_json
+from sonde._value import from_json, show
+from sonde.artifact import load, names_note
+from sonde.data import Dataset
+from sonde.data.sampling import as_sampler
+from sonde.data.stream import placed
+from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
+from sonde.nn import Layer, Network, default_names, identity
+from sonde.nn.network import as_network
+from sonde.progress import watcher
+from sonde.run import Run, count, predictor
+from sonde.tracking import Tracker
+from sonde.train import (
+    KeepBest,
+    Observer,
+    Outcome,
+    Patience,
+    Phase,
+    Plan,
+    Record,
+    Turn,
+    as_controllers,
+    execute,
+)
+from sonde.train.checkpoint import load_variables
+from sonde.train.memory import available, estimate
+
+
+def fit(
+    network: Layer | Network,
+    data: Dataset | tuple,
+    objective: Any = None,
+    optimizer: Any = None,
+    *,
+    plan: Plan | None = None,
+    epochs: int = 0,
+    steps: int = 0,
+    batch: Any = 32,
+    every: int = 0,
+    control: Any = None,
+    probes: Any = (),
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool | str | None = None,
+    observer: Observer | tuple[Observer, ...] | None = None,
+    about: dict[str, Any] | None = None,
+    checkpoint_seconds: float = 5.0,
+) -> Run:
+    """Train a network.
+
+    Args:
+        network: a spec, such as ``nn.Sequential(hidden=nn.Dense(300, nn.relu), head=nn.Dense(10))``, or a
+            network to go on from.
+        data: a `Dataset`, or ``(x, y)``, which is split.
+        objective: what to minimize, such as ``Classify() + L2(1e-4)``.
+        optimizer: how, such as ``Adam(1e-3)``.
+        plan: instead of an objective and an optimizer, phases of them.
+        epochs: how long at most, in epochs; or
+        steps: in steps.
+        batch: rows in a minibatch, or a sampler.
+        every: steps in a round, at whose end the network is judged (0: an epoch).
+        control: controllers, such as ``Patience(5)``. Without one, the network of the best validation loss is
+            kept if there is a validation split, else the last one.
+        probes: what else to measure each round.
+        seed: everything random follows from it: the same seed gives the same bits on the same machine.
+        out: a folder for checkpoints, the artifact and the report; `resume` goes on from it.
+        progress: whether to show progress, perhaps under a title; None: if there is a terminal.
+        observer: called after each dispatch, about three times a second; or a tuple of such, such as
+            ``sonde.tracking.TensorBoard("runs/first")``.
+        about: plain data to keep with the run.
+        checkpoint_seconds: how often to write where the run stands, if ``out`` is given.
+
+    Returns:
+        A `Run`. It is returned, and not lost, when the run diverges or is interrupted.
+
+    Example:
+        >>> import sonde as sd
+        >>> from sonde import nn
+        >>> data = sd.data.load("digits")
+        >>> net = nn.Sequential(nn.Flatten(), nn.Scale(1 / 16), hidden=nn.Dense(32, nn.relu), head=nn.Dense(10))
+        >>> run = sd.fit(net, data, sd.Classify(), sd.Adam(1e-2), epochs=5, batch=64)
+        >>> run.outcome.words, bool(run.evaluate("test")["accuracy"].value > 0.9)
+        ('finished', True)
+    """
+    data, net, seed = _as_dataset(data), as_network(network), checked_seed(seed)
+    if plan is None:
+        if objective is None or optimizer is None:
+            raise ArgumentError("fit needs an objective and an optimizer, such as Classify() and Adam(1e-3), or a plan")
+        if control is None:
+            control = KeepBest() if data.valid is not None else ()
+        turn = Turn(objective, optimizer)
+        phase = Phase(turn, as_sampler(batch), epochs, steps, every, as_controllers(control), probes)
+        plan = Plan((phase,))
+    elif objective is not None or optimizer is not None:
+        raise ArgumentError("fit takes a plan, or an objective and an optimizer; got both")
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        begin(folder, net, plan, seed, data, about or {})
+    try:
+        return _carry_out(net, data, plan, seed, folder, progress, observer, checkpoint_seconds)
+    except Exception:  # what came to nothing leaves nothing, so that it can begin here again once it is mended
+        if folder is not None and not (folder / FILES["checkpoint"]).exists():
+            for name in ("run", "start"):
+                (folder / FILES[name]).unlink(missing_ok=True)
+        raise
+
+
+def resume(
+    folder: str | Path,
+    data: Dataset | tuple,
+    *,
+    progress: bool | str | None = None,
+    observer: Observer | tuple[Observer, ...] | None = None,
+    checkpoint_seconds: float = 5.0,
+) -> Run:
+    """Go on with a run from where its folder says it stands; on the same machine it ends with the same bits.
+
+    Args:
+        folder: what was given to `fit` as ``out``.
+        data: the same data.
+        progress: as for `fit`.
+        observer: as for `fit`.
+        checkpoint_seconds: as for `fit`.
+
+    Returns:
+        The run. One that has ended is read from its folder, which stays as it is.
+
+    Raises:
+        ResumeError: there is no run, the data is not the same, something in the folder is damaged, or another
+            version of Sonde wrote it.
+    """
+    folder, data = Path(folder), _as_dataset(data)
+    description = described(folder)
+    if data.fingerprint != description["fingerprint"]:
+        raise ResumeError(
+            f"the data is not what the run in {folder} began with; give it that data, or start a new run with this"
+        )
+    try:
+        network, plan = as_network(from_json(description["spec"])), from_json(description["plan"])
+        seed = checked_seed(description["seed"])
+        if not isinstance(plan, Plan):
+            raise FormatError("its plan is no plan")
+    except (SondeError, KeyError, TypeError) as error:
+        raise ResumeError(f"{folder / FILES['run']} does not describe a run of this Sonde: {error}") from None
+    if finished(folder):
+        return _ended(folder, plan, seed, data)
+    if description.get("started"):
+        network = load_variables(folder / FILES["start"], network)
+    return _carry_out(network, data, plan, seed, folder, progress, observer, checkpoint_seconds)
+
+
+def _ended(folder: Path, plan: Plan, seed: int, data: Dataset) -> Run:
+    """A run that has ended, from what it left."""
+    report, path = read_json(folder / FILES["report"]), folder / FILES["report"]
+    try:
+        records = [
+            Record(
+                OUTCOMES[p["outcome"]], history, p["steps"], p["per_epoch"], p["total"],
+                p["seconds"]["compile"], p["seconds"]["train"], p["blame"],
+            )
+            for p, history in zip(report["phases"], read_history(folder), strict=True)
+        ]  # fmt: skip
+        said, seconds = list(report["decisions"]), dict(report["seconds"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise ResumeError(f"{path} is not the report of a run of this Sonde ({why})") from None
+    return Run(load(folder / FILES["network"]).network, records, plan, seed, data, said, seconds, folder)
+
+
+def _carry_out(
+    net: Network,
+    data: Dataset,
+    plan: Plan,
+    seed: int,
+    folder: Path | None,
+    progress: bool | str | None,
+    observer: Observer | tuple[Observer, ...] | None,
+    checkpoint_seconds: float,
+) -> Run:
+    began, free = time.perf_counter(), available()
+    on_device = placed(data)
+    prepared = plan.prepare(dict(data.train))
+    needed = _needed(net, prepared, on_device, free, loud=progress is not False)
+    title = progress if isinstance(progress, str) else "training"
+    shown = watcher(title, lines=bool(progress)) if progress is not False else None
+    observers = _as_observers(observer)
+    trackers = [w for w in observers if isinstance(w, Tracker)]
+    watchers = [w for w in (shown, *observers) if w is not None]
+
+    def observe(d: Any) -> None:
+        for w in watchers:
+            w(d)
+
+    try:
+        network, records = execute(
+            net,
+            prepared,
+            on_device,
+            seed,
+            observer=observe,
+            checkpoints=None if folder is None else folder / FILES["checkpoint"],
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    finally:
+        for w in (shown, *trackers):
+            if w is not None:
+                w.close()
+    seconds = {
+        "compile": sum(r.compile_seconds for r in records),
+        "train": sum(r.train_seconds for r in records),
+        "total": time.perf_counter() - began,
+    }
+    said = _decisions(network, prepared, data, records) + needed + [t.failed for t in trackers if t.failed]
+    run = Run(network, records, plan, seed, data, said, seconds, folder)
+    if folder is not None:
+        run.save(folder)
+        if run.outcome != Outcome.INTERRUPTED:
+            (folder / FILES["checkpoint"]).unlink(missing_ok=True)
+    return run
+
+
+def _needed(net: Network, plan: Plan, data: Any, free: int | None, loud: bool) -> list[str]:
+    """What memory the run takes, in words; if that is most of what is free, also on stderr, before it begins."""
+    try:
+        memory = estimate(net, plan, data)
+    except Exception:  # whatever is wrong, the run itself says it better
+        return []
+    if free is None or memory.total <= 0.9 * free:
+        return [f"memory: {memory}"]
+    look = (
+        f"look: the run takes {memory}, and only {free / 1e6:,.0f} MB are free: a smaller batch or network takes less, "
+        "and Dataset(..., chunk=) keeps only so many training rows on the device"
+    )
+    if loud and sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(look, file=sys.stderr, flush=True)
+    return [look]
+
+
+def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record]) -> list[str]:
+    total = sum(v.size for v in network.params.values())
+    said = [f"look: {finding}" for finding in data.findings]
+    if data.encoder is not None:
+        said += data.encoder.summary()
+        said += [f"network: {', '.join(_layers(network))}"]
+        said += [f"training: {phase.describe()}" for phase in plan.phases]
+    for i, (phase, record) in enumerate(zip(plan.phases, records, strict=False)):
+        trained = sum(network.params[path].size for path in record.trained)
+        label = f"phase {i + 1}: " if len(plan.phases) > 1 else ""
+        resting = _resting(network, record.trained)
+        verb = "rests" if len(resting) == 1 else "rest"
+        rest = "" if trained == total else f" of {total:,}; {', '.join(resting)} {verb}"
+        said.append(f"{label}trains {trained:,} parameters{rest}")
+        size, steps = min(phase.batch.size, data.train.rows), count(record.per_epoch, "step")
+        said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
+        kept = next((c.watch for c in phase.control if isinstance(c, KeepBest | Patience)), None)
+        said.append(f"{label}keeps the network of the {'smallest ' + kept if kept else 'last round'}")
+    if names := list(default_names(network.spec)):
+        lasting = [n for n in names if any(p.startswith(n + "/") for p in network.params)]
+        said += [names_note(lasting)] if lasting else []
+    if predictor(plan) is None and "y" in data.train:
+        said.append('no metrics: its objective does not say what it predicts (predicts = "classes" or "numbers")')
+    return [*said, f"on {device_name()}"]
+
+
+def _layers(network: Network) -> list[str]:
+    """Each layer by its kind and its first field: ``Dense(128) relu``."""
+    told = []
+    for layer in getattr(network.spec, "layers", ()) or (network.spec,):
+        fields = [getattr(layer, f.name) for f in dataclasses.fields(layer)]
+        first = show(fields[0]) if fields and isinstance(fields[0], int | float) else ""
+        function = getattr(layer, "activation", identity)
+        told.append(f"{type(layer).__name__}({first})" + (f" {show(function)}" if function is not identity else ""))
+    return told
+
+
+def _resting(network: Network, trained: tuple[str, ...]) -> list[str]:
+    return sorted({p.rpartition("/")[0] for p in network.params if p not in trained})
+
+
+def _as_observers(given: Any) -> tuple[Observer, ...]:
+    observers = given if isinstance(given, tuple) else () if given is None else (given,)
+    for observer in observers:
+        if isinstance(observer, type) or not callable(observer):
+            raise ArgumentError(f"observer must be a function of a Dispatch, or a tuple of such; got {observer!r}")
+    return observers
+
+
+def _as_dataset(data: Any) -> Dataset:
+    return data if isinstance(data, Dataset) else Dataset.of(*data)
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as a plain whole number.
+
+    Raises:
+        ArgumentError: it is none, or not one of 32 bits.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
+    return int(seed)

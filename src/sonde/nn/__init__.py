@@ -1,0 +1,54 @@
+"""Networks: specs, the scope they run in, and layers."""
+
+from sonde.nn.activations import elu, identity, relu, sigmoid, softmax, softplus, tanh
+from sonde.nn.combine import Function, Sequential, default_names
+from sonde.nn.dense import Dense, Flatten, Scale
+from sonde.nn.initializers import (
+    Constant,
+    Initializer,
+    Normal,
+    VarianceScaling,
+    glorot_normal,
+    glorot_uniform,
+    he_normal,
+    he_uniform,
+    ones,
+    zeros,
+)
+from sonde.nn.network import Bound, Layer, Network, build
+from sonde.nn.noise import Dropout
+from sonde.nn.norm import BatchNorm
+from sonde.nn.scope import Scope
+
+__all__ = [
+    "BatchNorm",
+    "Bound",
+    "Constant",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Function",
+    "Initializer",
+    "Layer",
+    "Network",
+    "Normal",
+    "Scale",
+    "Scope",
+    "Sequential",
+    "VarianceScaling",
+    "build",
+    "default_names",
+    "elu",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "ones",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "tanh",
+    "zeros",
+]

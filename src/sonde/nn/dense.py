@@ -1,0 +1,106 @@
+"""Dense and the layers that only change the form or the scale of what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+
+from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._types import Number
+from sonde.nn.activations import identity
+from sonde.nn.initializers import Initializer, glorot_uniform, zeros
+from sonde.nn.network import Layer
+from sonde.nn.scope import Scope
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Shaped
+
+
+class Dense(Layer):
+    """y = activation(x W + b): every output depends on every input.
+
+    Args:
+        units: the number of outputs.
+        activation: an elementwise function such as `relu`.
+        kernel_init: what W [inputs, units] starts as.
+        bias_init: what b [units] starts as, or None for no bias.
+
+    Takes x [..., inputs] and gives [..., units]; the number of inputs is read from x.
+
+    Differs from PyTorch: the kernel is [inputs, units], not its transpose.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> net = nn.build(nn.Dense(2, nn.sigmoid), jnp.ones((1, 3)))
+        >>> {path: value.shape for path, value in net.params.items()}
+        {'bias': (2,), 'kernel': (3, 2)}
+    """
+
+    units: int
+    activation: Callable = identity
+    kernel_init: Initializer = glorot_uniform
+    bias_init: Initializer | None = zeros
+
+    def check(self) -> None:
+        """Refuse a layer without units, and what is not a function where one belongs."""
+        if not isinstance(self.units, int) or isinstance(self.units, bool) or self.units < 1:
+            raise ArgumentError(f"units of Dense must be a whole number of at least 1; got {self.units!r}")
+        if not callable(self.activation):
+            raise ArgumentError(f"activation of Dense must be a function such as nn.relu; got {self.activation!r}")
+        for name, init in (("kernel_init", self.kernel_init), ("bias_init", self.bias_init)):
+            if not callable(init) and (name, init) != ("bias_init", None):
+                raise ArgumentError(f"{name} of Dense must be an initializer such as nn.he_normal; got {init!r}")
+
+    def __call__(self, scope: Scope, x: Shaped[Array, "*rows inputs"]) -> Float[Array, "*rows units"]:
+        """activation(x W + b)."""
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ShapeError(
+                f"Dense takes floating-point numbers, got {shape_of(x)}; put nn.Scale(1 / 255) "
+                "(or whatever brings the values near 1) before it"
+            )
+        if x.ndim < 2:
+            raise ShapeError(f"Dense takes rows of inputs [rows, inputs], got {shape_of(x)}; one row is x[None]")
+        y = x @ scope.param("kernel", (x.shape[-1], self.units), self.kernel_init)
+        if self.bias_init is not None:
+            y = y + jnp.broadcast_to(scope.param("bias", (self.units,), self.bias_init), y.shape)
+        return self.activation(y)
+
+
+class Flatten(Layer):
+    """[rows, ...] to [rows, everything else as one axis], as an image becomes a row of pixels.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> nn.build(nn.Flatten(), jnp.ones((1, 28, 28)))(jnp.ones((5, 28, 28))).shape
+        (5, 784)
+    """
+
+    def __call__(self, scope: Scope, x: Shaped[Array, " rows *rest"]) -> Shaped[Array, " rows flat"]:
+        """The same numbers as rows."""
+        return x.reshape(x.shape[0], -1)
+
+
+class Scale(Layer):
+    """y = x * factor + offset, as floating-point numbers: ``Scale(1 / 255)`` before a network of images.
+
+    Images stay whole numbers (uint8) in memory and are scaled inside the program. After the last layer it
+    brings predictions into the units of the target.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> nn.build(nn.Scale(1 / 255), jnp.zeros((1, 2), "uint8"))(jnp.array([[0, 255]], "uint8"))
+        Array([[0., 1.]], dtype=float32)
+    """
+
+    factor: Number = 1.0
+    offset: Number = 0.0
+
+    def __call__(self, scope: Scope, x: Shaped[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """x * factor + offset."""
+        numbers = x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+        return numbers * self.factor + self.offset

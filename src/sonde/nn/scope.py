@@ -1,0 +1,286 @@
+"""What a layer sees during one call: its variables, its randomness, its mode, and the rows that count.
+
+A `Frame` holds what all calls of a network share while one objective runs. A `Scope` is a frame at a path.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from sonde._errors import ArgumentError, LayerError, PathError, ShapeError, SondeError, shape_of, spare
+from sonde._random import derive
+from sonde._types import Array, Variables
+from sonde._value import Value
+
+
+def _trace() -> Any:
+    """The trace that we are in: another one inside every transformation."""
+    from jax.extend.core import get_opaque_trace_state  # importing it costs as much as all of Sonde
+
+    return get_opaque_trace_state()
+
+
+class Missing(SondeError):
+    """A variable or a key that this call does not hold."""
+
+
+class NoVariable(Missing, PathError):
+    """A parameter or state that was never made."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the network has no variable {path!r}: it was built without this method. "
+            "Build it with nn.build(spec, ..., method=..., reuse=network)"
+        )
+
+
+class NoKey(Missing, ArgumentError):
+    """Randomness without a key."""
+
+
+class Reached(Exception):
+    """The layer that was looked for, and what came to it; never leaves the package."""
+
+    def __init__(self, layer: Any, inputs: tuple) -> None:
+        self.layer, self.inputs = layer, inputs
+
+
+def nowhere(_path: str) -> bool:
+    """No path at all."""
+    return False
+
+
+def everywhere(_path: str) -> bool:
+    """Every path."""
+    return True
+
+
+@functools.lru_cache(maxsize=65536)
+def _word(spot: str) -> int:
+    return zlib.crc32(spot.encode())
+
+
+class Frame:
+    """The variables of a network and the circumstances under which an objective calls it.
+
+    Args:
+        params: parameters by path; filled in while building.
+        state: model state by path; what layers write replaces it, call by call.
+        key: the key from which every draw is derived, or None: nothing random may be asked for.
+        live: which layers, by path, are in training mode.
+        writes: which layers, by path, may write their state.
+        weight: [rows], how much each row of the batch counts, or None: all alike.
+        known: outputs computed beforehand, by call (see `outputs`).
+        turn: which objective of a step this is; part of the names in `known` and `outputs`.
+        building: whether variables that are asked for are made.
+    """
+
+    def __init__(
+        self,
+        params: Variables,
+        state: Variables,
+        *,
+        key: Array | None = None,
+        live: Callable[[str], bool] = nowhere,
+        writes: Callable[[str], bool] = nowhere,
+        weight: Array | None = None,
+        known: dict[str, Any] | None = None,
+        turn: int = 0,
+        building: bool = False,
+    ) -> None:
+        self.params, self.state, self.key, self.live, self.writes = dict(params), dict(state), key, live, writes
+        self.weight, self.known, self.turn, self.building = weight, known or {}, turn, building
+        self.still, self.goal = False, None
+        self.draws: dict[str, int] = {}  # how often randomness was drawn for a use
+        self.calls: dict[str, int] = {}  # how often the layer at a path was called
+        self.used: set[str] = set()  # the parameters that were asked for
+        self.outputs: dict[str, Any] = {}  # what each call gave
+        self.specs: dict[str, Any] = {}  # the layer seen at a path
+        self.taps: dict[str, Any] = {}
+        self.trace = _trace()
+
+    def view(self, **changes: Any) -> Frame:
+        """The same frame under other circumstances; what is noted on the way is shared."""
+        other = copy.copy(self)
+        other.__dict__.update(changes)
+        return other
+
+    def here(self) -> bool:
+        """Whether we are still in the trace that the frame was made in, not inside a transformation."""
+        return _trace() == self.trace
+
+    def draw(self, spot: str) -> Array:
+        """A key of its own for the n-th time that randomness is asked for at a spot."""
+        if self.key is None:
+            raise NoKey(f"the network asks for randomness at {spot!r}: pass key=jax.random.key(...)")
+        n = self.draws[spot] = self.draws.get(spot, -1) + 1
+        return derive(self.key, _word(f"{spot}#{n}"))
+
+
+class Scope:
+    """A layer's view of one call. Handed to every layer as its first argument.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> class Bias(nn.Layer):
+        ...     def __call__(self, scope, x):
+        ...         return x + scope.param("bias", x.shape[-1:], nn.zeros)
+        >>> nn.build(Bias(), jnp.ones((4, 3))).params
+        {'bias': Array([0., 0., 0.], dtype=float32)}
+    """
+
+    __slots__ = ("frame", "path")
+
+    def __init__(self, frame: Frame, path: str = "") -> None:
+        self.frame, self.path = frame, path
+
+    def _join(self, name: str) -> str:
+        if not name or set(name) & set("/*@"):
+            raise ArgumentError(f"a name is part of a path, so it must hold none of '/', '*' and '@'; got {name!r}")
+        return f"{self.path}/{name}" if self.path else name
+
+    def _only_here(self, path: str, done: str, remedy: str) -> None:
+        if not self.frame.here():
+            raise LayerError(
+                f"{path} would be {done} inside a transformation (scan, vmap, grad ...) and be lost; {remedy}"
+            )
+
+    @property
+    def train(self) -> bool:
+        """Whether this layer is in training mode. What no turn of a phase trains rests in inference mode."""
+        return self.frame.live(self.path)
+
+    def param(
+        self, name: str, shape: tuple[int, ...], init: Callable[..., Array], dtype: Any = jnp.float32
+    ) -> Array:
+        """The layer's parameter ``name``, made by ``init(key, shape, dtype)`` when the network is built.
+
+        Its initial value depends on (seed, path) only, not on what else is in the network.
+
+        Raises:
+            ShapeError: the parameter was built with another shape than this call needs.
+        """
+        frame, path, shape = self.frame, self._join(name), tuple(shape)
+        frame.used.add(path)
+        if path not in frame.params:
+            if not frame.building:
+                raise NoVariable(path)
+            self._only_here(path, "made", "call the layer once outside it first")
+            assert frame.key is not None
+            frame.params[path] = init(derive(frame.key, _word(path)), shape, dtype)
+        value = frame.params[path]
+        if value.shape != shape:
+            raise ShapeError(
+                f"{self.path or 'the network'} was built with a {name} of shape {value.shape}, but this input "
+                f"needs {shape}. Give it the kind of input that it was built with, or build it anew"
+            )
+        return value
+
+    def get(self, name: str, init: Callable[[], Array]) -> Array:
+        """The layer's state ``name``, first made by ``init()``: what is carried from call to call untrained."""
+        frame, path = self.frame, self._join(name)
+        if path not in frame.state:
+            if not frame.building:
+                raise NoVariable(path)
+            self._only_here(path, "made", "call the layer once outside it first")
+            frame.state[path] = init()
+        return frame.state[path]
+
+    def set(self, name: str, value: Array) -> None:
+        """Write state. It only takes hold in training mode, in a turn that trains this layer."""
+        frame, path = self.frame, self._join(name)
+        if self.train and frame.writes(self.path) and not frame.still and not frame.building:
+            self._only_here(path, "written", "write it outside, or use net.still there")
+            old = frame.state.get(path)
+            if old is not None and (old.shape != value.shape or old.dtype != value.dtype):
+                raise ShapeError(
+                    f"the state {path} is {shape_of(old)} and cannot become {shape_of(value)}; "
+                    "state keeps its shape and type from step to step"
+                )
+            frame.state[path] = value
+
+    def key(self, use: str) -> Array:
+        """A random key, a function of (seed, phase, step, turn, repeat, path, ``use``, n-th draw)."""
+        return self.frame.draw(self._join(use))
+
+    def mean(self, x: Array) -> Array:
+        """The mean over all axes but the last, each row counting as its weight: the only way to batch statistics.
+
+        Rows that only fill up a batch weigh nothing, so the statistics are those of the real rows.
+        """
+        weight, axes = self.frame.weight, tuple(range(x.ndim - 1))
+        if weight is None:
+            return x.mean(axes)
+        if weight.shape[0] != x.shape[0]:
+            raise ShapeError(
+                f"{self.path or 'the network'} takes statistics of {x.shape[0]} rows in a batch of "
+                f"{weight.shape[0]}; if they are other rows than the batch's, call net.over(None)"
+            )
+        w = weight.reshape(-1, *[1] * (x.ndim - 1))
+        total = jnp.where(weight.sum() > 0, weight.sum(), 1)  # of no rows at all the mean is 0, not 0 / 0
+        return jnp.where(w > 0, w * x, 0).sum(axes) / (total * math.prod(x.shape[1:-1]))
+
+    def tap(self, name: str, value: Any) -> None:
+        """Show a quantity inside a layer to whoever looks (`Network.outputs`); costs nothing otherwise."""
+        if not self.frame.still and self.frame.here():
+            self.frame.taps[self._join(name)] = value
+
+    def __call__(self, name: str, layer: Callable, *xs: Any) -> Any:
+        """Call a child layer, or a method of one, under ``name``. The same name twice is the same layer."""
+        frame, child = self.frame, Scope(self.frame, self._join(name))
+        path, spec = child.path, getattr(layer, "__self__", layer)
+        if path == frame.goal:
+            raise Reached(spec, xs)
+        _one_name_one_layer(frame.specs.setdefault(path, spec), spec, path)
+        n = frame.calls[path] = frame.calls.get(path, -1) + 1
+        column = f"@{frame.turn}/{n}/{path}"
+        if column in frame.known:
+            return frame.known[column]
+        try:
+            y = layer(child, *xs)
+        except (Missing, Reached):
+            raise
+        except Exception as error:
+            raise located(error, path, spec, xs) from None
+        if not frame.still and frame.here():  # an output of one step of a scan is none of the layer
+            frame.outputs[column] = y
+        return y
+
+
+def _one_name_one_layer(first: Any, second: Any, path: str) -> None:
+    if first is second or not isinstance(first, Value) or not isinstance(second, Value):
+        same = first is second or first == second
+    else:  # numbers may be traced: two layers differ if their structure or their concrete numbers do
+        a, b = jax.tree.flatten(first), jax.tree.flatten(second)
+        traced = any(isinstance(i, Tracer) for i in (*a[0], *b[0]))
+        same = a[1] == b[1] and (traced or first == second)
+    if not same:
+        raise ArgumentError(
+            f"two different layers are called {path!r}: {first} and {second}. "
+            "The same name is the same layer; give one of them another name"
+        )
+
+
+def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
+    """An error with the layer it happened in and what the layer was given, without the frames of JAX."""
+    where = f"  in {path}: {layer} on {', '.join(map(shape_of, xs)) or 'nothing'}"
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    inside_jax = frames is not None and "/jax/" in frames.tb_frame.f_code.co_filename.replace("\\", "/")
+    if inside_jax and not isinstance(error, SondeError):
+        first = str(error).strip().split("\n")[0].rstrip(".")
+        error = LayerError(f"{path}: {first}").with_traceback(spare(error))
+        error.add_note("  Check the shape and type of what reaches this layer.")
+    error.add_note(where)
+    return error

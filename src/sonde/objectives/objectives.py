@@ -1,0 +1,237 @@
+"""Objectives: what a turn minimizes, as a pure function of a bound network and a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from sonde._batch import Batch, scored
+from sonde._errors import ArgumentError, DataError, ShapeError, check_interval, shape_of
+from sonde._types import Number, Part
+from sonde._value import Value, show
+from sonde.objectives.losses import cross_entropy, half_squared_error
+
+
+class Objective(Value):
+    """A pure function ``(net, batch) -> loss | {part: loss} | (either, {metric: Mean})``.
+
+    ``net`` is the network bound to this step (see `sonde.nn.Bound`), ``batch`` has the columns (``batch.x``)
+    and ``batch.mean(rows)``. Losses and metrics are `Mean`s, so they merge exactly; a bare number stands for
+    itself. Penalties are objectives too, and ``+`` adds: ``Classify() + L2(1e-4)``.
+
+    Example:
+        >>> import sonde as sd
+        >>> class Median(sd.Objective):
+        ...     def __call__(self, net, batch):
+        ...         return batch.mean(abs(net(batch.x)[:, 0] - batch.y))
+        >>> Median() + sd.L2(1e-3)
+        Median() + L2(rate=0.001)
+    """
+
+    predicts: ClassVar[str] = ""
+    """What the network that it trains is for: ``"classes"``, ``"numbers"``, or nothing to predict."""
+
+    def __call__(self, net: Any, batch: Batch) -> Any:
+        """The loss, or its parts, perhaps with metrics."""
+        raise ArgumentError(f"{type(self).__name__} does not say what it minimizes")
+
+    def prepare(self, columns: Mapping[str, Any]) -> Objective:
+        """The same objective with what it needs to know of the training columns filled in, and them checked."""
+        return self
+
+    def __add__(self, other: Objective) -> Objective:
+        return Sum((*_terms(self), *_terms(other)))
+
+
+class Sum(Objective):
+    """Objectives added up; `Objective.__add__` makes these. Each is a part of the loss under its own name.
+
+    Example:
+        >>> import sonde as sd
+        >>> total = sd.Classify() + sd.L1(1e-5) + sd.L2(1e-4)
+        >>> [type(term).__name__ for term in total.terms]
+        ['Classify', 'L1', 'L2']
+    """
+
+    terms: Part
+
+    def __call__(self, net: Any, batch: Batch) -> Any:
+        """The parts of all terms, and all their metrics."""
+        losses, metrics = {}, {}
+        for term in self.terms:
+            name = type(term).__name__.lower()
+            parts, more = scored(term(net, batch), name)
+            for part, loss in parts.items():
+                losses[_unused(part, losses)] = loss
+            for metric, mean in more.items():
+                metrics[_unused(metric, metrics)] = mean
+        return losses, metrics
+
+    def prepare(self, columns: Mapping[str, Any]) -> Objective:
+        """Every term, prepared."""
+        return Sum(tuple(term.prepare(columns) for term in self.terms))
+
+    def __repr__(self) -> str:
+        return " + ".join(map(show, self.terms))
+
+
+def _terms(objective: Objective) -> tuple:
+    if not isinstance(objective, Objective):
+        raise ArgumentError(f"only objectives and penalties can be added; got {objective!r}")
+    return objective.terms if isinstance(objective, Sum) else (objective,)
+
+
+def _unused(name: str, taken: Mapping) -> str:
+    n, free = 1, name
+    while free in taken:
+        n += 1
+        free = f"{name}_{n}"
+    return free
+
+
+class Classify(Objective):
+    """Softmax cross-entropy of integer labels: L = -sum_i w_i log softmax(net(x_i))[y_i] / sum_i w_i.
+
+    Args:
+        smoothing: label smoothing s in [0, 1): the target is 1 - s + s / K for the label, s / K elsewhere.
+        class_weight: a number for each class, by which its rows count; or ``"balanced"``, which makes every
+            class count the same in total, n / (K n_class).
+        method: the method of the network that gives logits [rows, K]; a single output z [rows, 1] stands for
+            two classes with logits 0 and z, which makes this the binary cross-entropy of sigmoid(z).
+
+    Reads the columns ``x``, ``y`` (integers 0 .. K-1) and ``weight`` if there is one. Metric: ``error``, the
+    fraction of rows whose largest logit is not the label's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import sonde as sd
+        >>> net = sd.nn.build(sd.nn.Dense(2, kernel_init=sd.nn.zeros), jnp.ones((1, 3)))
+        >>> batch = sd.Batch.of({"x": jnp.ones((4, 3)), "y": jnp.array([0, 1, 0, 1])}, jnp.ones(4, bool))
+        >>> loss, metrics = sd.Classify()(net.bind(), batch)
+        >>> round(float(loss.value), 4), float(metrics["error"].value)       # log 2, and half are wrong
+        (0.6931, 0.5)
+    """
+
+    predicts: ClassVar[str] = "classes"
+    smoothing: Number = 0.0
+    class_weight: Part = None
+    method: str = "__call__"
+    classes: int = 0
+
+    def check(self) -> None:
+        """Refuse what cannot be a smoothing or a class weight."""
+        check_interval(self, "smoothing", "[0, 1)")
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ArgumentError(f"class_weight must be 'balanced' or a number a class; got {self.class_weight!r}")
+
+    def prepare(self, columns: Mapping[str, Any]) -> Objective:
+        """Check the labels; fill in balanced class weights."""
+        if "y" not in columns:
+            raise DataError(f"Classify needs labels in a column 'y'; there is {', '.join(columns)}")
+        y = np.asarray(columns["y"])
+        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+            raise DataError(f"labels must be whole numbers [rows]; got {shape_of(y)}. Regress takes other numbers")
+        if y.min() < 0:
+            raise DataError(f"labels must be 0, 1, 2, ...; row {int(y.argmin())} has {int(y.min())}")
+        if y.min() == y.max():
+            raise DataError(f"y has only one class ({y[0]}) in all {len(y):,} rows, so there is nothing to tell apart")
+        classes = max(self.classes, int(y.max()) + 1)
+        if not self.classes and classes > len(y):
+            raise DataError(
+                f"labels go up to {classes - 1}, so there are {classes:,} classes but only {len(y):,} rows; number the "
+                f"classes 0, 1, 2, ... (or use Regress, if y is a quantity; or say Classify(classes={classes}))"
+            )
+        weights = self.class_weight
+        if isinstance(weights, str):
+            count = np.bincount(y, np.asarray(columns.get("weight", np.ones(len(y)))), classes)
+            weights = (count.sum() / (np.count_nonzero(count) * np.where(count, count, np.inf))).astype(np.float32)
+        if weights is not None and np.shape(weights)[-1] < classes:
+            raise ArgumentError(f"class_weight has {np.shape(weights)[-1]} numbers, but there are {classes} classes")
+        return self.replace(classes=classes, class_weight=weights)
+
+    def __call__(self, net: Any, batch: Batch) -> Any:
+        """The mean cross-entropy, and the error rate."""
+        logits = logits_of(_method(net, self.method)(batch.x))
+        if logits.ndim != 2:
+            raise ShapeError(f"Classify needs logits [rows, classes]; got {shape_of(logits)}")
+        if self.classes > logits.shape[-1]:
+            raise DataError(
+                f"labels go up to {self.classes - 1}, but the network has only {logits.shape[-1]} outputs; "
+                f"end it with nn.Dense({self.classes})"
+            )
+        rows = batch
+        if self.class_weight is not None:
+            rows = Batch(batch.columns, batch.weight * jnp.asarray(self.class_weight, jnp.float32)[batch.y])
+        loss = rows.mean(cross_entropy(logits, batch.y, smoothing=self.smoothing))
+        return loss, {"error": batch.mean(logits.argmax(-1) != batch.y)}
+
+
+class Regress(Objective):
+    """The mean of an elementwise loss of predictions in original units: L = sum_i w_i l((net(x_i) - y_i) / unit).
+
+    Args:
+        loss: elementwise, of (prediction, target): `half_squared_error` (the mean is its minimizer),
+            `absolute_error` (the median), `huber`, ...
+        unit: what errors are measured in, usually the target's standard deviation, so that the loss, and with
+            it a good learning rate, does not depend on the target's units.
+        method: the method of the network that gives predictions, [rows] or [rows, 1] or like ``y``.
+
+    Reads the columns ``x``, ``y`` and ``weight`` if there is one. Metrics in original units: ``mse``, ``mae``.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import sonde as sd
+        >>> net = sd.nn.build(sd.nn.Dense(1, kernel_init=sd.nn.zeros), jnp.ones((1, 3)))
+        >>> batch = sd.Batch.of({"x": jnp.ones((2, 3)), "y": jnp.array([1.0, 3.0])}, jnp.ones(2, bool))
+        >>> loss, metrics = sd.Regress()(net.bind(), batch)
+        >>> float(loss.value), float(metrics["mae"].value)
+        (2.5, 2.0)
+    """
+
+    predicts: ClassVar[str] = "numbers"
+    loss: Callable = half_squared_error
+    unit: Number = 1.0
+    method: str = "__call__"
+
+    def check(self) -> None:
+        """Refuse a unit that cannot be divided by."""
+        check_interval(self, "unit", "(0, inf)")
+
+    def prepare(self, columns: Mapping[str, Any]) -> Objective:
+        """Check the targets."""
+        if "y" not in columns:
+            raise DataError(f"Regress needs targets in a column 'y'; there is {', '.join(columns)}")
+        return self
+
+    def __call__(self, net: Any, batch: Batch) -> Any:
+        """The mean loss, and the mean squared and absolute errors."""
+        target = batch.y.astype(jnp.float32)
+        prediction = _method(net, self.method)(batch.x)
+        if prediction.shape == (*target.shape, 1):  # one output a row against a column of numbers
+            prediction = prediction[..., 0]
+        if prediction.shape != target.shape:
+            raise ShapeError(
+                f"predictions {shape_of(prediction)} and targets {shape_of(target)} differ in shape; "
+                f"end the network with nn.Dense({target.shape[-1] if target.ndim > 1 else 1})"
+            )
+        rows = lambda each: batch.mean(each.reshape(len(batch), -1).mean(-1))
+        error = prediction - target
+        loss = rows(self.loss(prediction / self.unit, target / self.unit))
+        return loss, {"mse": rows(error**2), "mae": rows(abs(error))}
+
+
+def logits_of(outputs: Any) -> Any:
+    """A classifier's outputs as logits [rows, classes]: a single output z means the logits (0, z) of two classes.
+
+    softmax((0, z)) = (1 - sigmoid(z), sigmoid(z)), so one logistic unit is a classifier too.
+    """
+    if outputs.ndim == 2 and outputs.shape[1] == 1:
+        return jnp.concatenate([jnp.zeros_like(outputs), outputs], 1)
+    return outputs
+
+
+def _method(net: Any, name: str) -> Callable:
+    return net if name == "__call__" else getattr(net, name)

@@ -1,0 +1,33 @@
+"""Whole jobs, each a page."""
+
+from sonde.recipes.california_housing import CaliforniaHousing
+from sonde.recipes.digits import Digits
+from sonde.recipes.experiment import Experiment, read_toml, write_toml
+from sonde.recipes.fashion_mnist import FashionMnist
+from sonde.recipes.iris import Iris
+from sonde.recipes.linear_regression import LinearRegression
+from sonde.recipes.mnist import Mnist
+from sonde.recipes.recipe import Recipe, Result, Target, cook, made, recipes, resumable
+from sonde.recipes.wine import Wine
+from sonde.recipes.xor import Xor
+
+__all__ = [
+    "CaliforniaHousing",
+    "Digits",
+    "Experiment",
+    "FashionMnist",
+    "Iris",
+    "LinearRegression",
+    "Mnist",
+    "Recipe",
+    "Result",
+    "Target",
+    "Wine",
+    "Xor",
+    "cook",
+    "made",
+    "read_toml",
+    "recipes",
+    "resumable",
+    "write_toml",
+]

@@ -1,0 +1,46 @@
+"""Training: plans as values, and the engine that runs any of them."""
+
+from sonde.train.control import (
+    Controller,
+    KeepBest,
+    Outcome,
+    Patience,
+    Plateau,
+    Report,
+    Signal,
+    Target,
+    TimeBudget,
+    as_controllers,
+)
+from sonde.train.execute import Dispatch, Observer, compilation_cache, execute, execute_many
+from sonde.train.plan import Phase, Plan, Turn
+from sonde.train.probe import DeadUnits, GradientNorm, Probe, Probed, UpdateRatio
+from sonde.train.record import Record, advice
+
+__all__ = [
+    "Controller",
+    "DeadUnits",
+    "Dispatch",
+    "GradientNorm",
+    "KeepBest",
+    "Observer",
+    "Outcome",
+    "Patience",
+    "Phase",
+    "Plan",
+    "Plateau",
+    "Probe",
+    "Probed",
+    "Record",
+    "Report",
+    "Signal",
+    "Target",
+    "TimeBudget",
+    "Turn",
+    "UpdateRatio",
+    "advice",
+    "as_controllers",
+    "compilation_cache",
+    "execute",
+    "execute_many",
+]

@@ -1,0 +1,137 @@
+"""A plan is a value: what is minimized, how, in which order, judged by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sonde._errors import ArgumentError, check_interval
+from sonde._tree import Patterns
+from sonde._types import Number, Part
+from sonde._value import Value
+
+
+class Turn(Value):
+    """One update: what it minimizes, how, and which paths it may write.
+
+    Args:
+        objective: a function of (net, batch), such as `Classify`.
+        optimizer: how parameters move, such as `Adam`.
+        trains: patterns of paths. What a turn trains is what the patterns meet *and* its objective uses.
+        repeats: updates in a row, each with a minibatch and randomness of its own; the step counts once.
+        name: goes before the names of its losses in reports; needed where a phase has several turns.
+
+    Example:
+        >>> import sonde as sd
+        >>> sd.Turn(sd.Classify(), sd.Adam(1e-3), trains="head/**")
+        Turn(objective=Classify(), optimizer=Adam(rate=0.001), trains='head/**')
+    """
+
+    objective: Part
+    optimizer: Part
+    trains: Patterns = "**"
+    repeats: int = 1
+    name: str = ""
+
+    def check(self) -> None:
+        """Refuse what is neither an objective nor an optimizer."""
+        for part in (self.objective, self.optimizer):
+            if isinstance(part, type):
+                raise ArgumentError(f"a turn takes values, not classes: write {part.__name__}(...)")
+        if not callable(self.objective):
+            raise ArgumentError(
+                f"objective must be a function of (net, batch), such as Classify(); got {self.objective!r}"
+            )
+        if not hasattr(self.optimizer, "direction") or not hasattr(self.optimizer, "rate"):
+            raise ArgumentError(
+                f"optimizer must have a rate and a direction, such as Adam(1e-3); got {self.optimizer!r}"
+            )
+        if not isinstance(self.repeats, int) or self.repeats < 1:
+            raise ArgumentError(f"repeats must be a whole number of at least 1; got {self.repeats!r}")
+
+
+class Phase(Value):
+    """Turns in order, each step, until the phase ends; every round is judged by the controllers.
+
+    Args:
+        turns: one `Turn` or a tuple of them.
+        batch: a sampler, such as ``data.Shuffled(32)``.
+        epochs: how long the phase lasts at most, in epochs; or
+        steps: the same in steps.
+        every: steps in a round (0: an epoch). At its end the network is evaluated, judged and written down.
+        control: controllers, such as ``Patience(5)``.
+        probes: what else to measure at a round's end, such as ``GradientNorm()``.
+
+    Example:
+        >>> import sonde as sd
+        >>> turn = sd.Turn(sd.Classify(), sd.Adam(1e-3))
+        >>> sd.Phase(turn, sd.data.Shuffled(32), epochs=20, control=sd.Patience(5)).control
+        (Patience(epochs=5),)
+    """
+
+    turns: Part
+    batch: Part
+    epochs: Number = 0
+    steps: Number = 0
+    every: Number = 0
+    control: Part = ()
+    probes: Part = ()
+
+    def check(self) -> None:
+        """Refuse a phase without turns, an end, or names that tell its turns apart."""
+        for field in ("turns", "control", "probes"):
+            if not isinstance(getattr(self, field), tuple):
+                object.__setattr__(self, field, (getattr(self, field),))
+        if not hasattr(self.batch, "over"):
+            raise ArgumentError(f"batch of a phase must be a sampler, such as data.Shuffled(32); got {self.batch!r}")
+        names = [t.name for t in self.turns]
+        if not names or len(set(names)) < len(names):
+            raise ArgumentError(f"the turns of a phase need names that differ, Turn(..., name=...); got {names}")
+        for field in ("epochs", "steps", "every"):
+            check_interval(self, field, "[0, inf)")
+            if isinstance(given := getattr(self, field), float) and not given.is_integer():
+                raise ArgumentError(f"{field} of a phase must be a whole number; got {given!r}")
+        whole = [v for v in (self.epochs, self.steps) if isinstance(v, int | float)]
+        if len(whole) == 2 and bool(self.epochs) == bool(self.steps):
+            raise ArgumentError(
+                f"a phase lasts a number of epochs or of steps; got epochs={self.epochs}, steps={self.steps}"
+            )
+
+    def describe(self) -> str:
+        """What is minimized, how, and for how long, in a line."""
+        turns = "; ".join(f"{t.objective} by {t.optimizer}" for t in self.turns)
+        length = f"{self.steps:,} steps" if self.steps else f"{self.epochs:,} epochs"
+        return f"{turns}, at most {length}" + "".join(f", {c}" for c in self.control)
+
+    def prepare(self, columns: Mapping[str, Any]) -> Phase:
+        """The same phase, its objectives and its sampler told what the training columns are."""
+        turns = tuple(t.replace(objective=_prepared(t.objective, columns)) for t in self.turns)
+        return self.replace(turns=turns, batch=_prepared(self.batch, columns))
+
+
+class Plan(Value):
+    """Phases in order; each takes over the network that the one before handed on.
+
+    Example:
+        >>> import sonde as sd
+        >>> turn = sd.Turn(sd.Classify(), sd.Adam(1e-3))
+        >>> sd.Plan(sd.Phase(turn, sd.data.Shuffled(32), epochs=5)).phases[0].turns
+        (Turn(objective=Classify(), optimizer=Adam(rate=0.001)),)
+    """
+
+    phases: Part
+
+    def check(self) -> None:
+        """Refuse a plan without phases."""
+        if not isinstance(self.phases, tuple):
+            object.__setattr__(self, "phases", (self.phases,))
+        if not self.phases:
+            raise ArgumentError("a plan needs at least one phase")
+
+    def prepare(self, columns: Mapping[str, Any]) -> Plan:
+        """The same plan, told what the training columns are."""
+        return self.replace(phases=tuple(p.prepare(columns) for p in self.phases))
+
+
+def _prepared(part: Any, columns: Mapping[str, Any]) -> Any:
+    return part.prepare(columns) if hasattr(part, "prepare") else part

@@ -1,0 +1,367 @@
+"""One descriptor for each public part: how to make one, what to give it, and what then must hold.
+
+A part is a value (or a registered function) and a `run`, a pure function of the part and of arrays. Everything
+in `test_conformance.py` follows from that. To enroll a part, add a `Case` to the list of its kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import sonde as sd
+from sonde import data, nn, objectives, optim, train
+
+ROWS = 6
+Inputs = Callable[[np.random.Generator], tuple]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A public part and an example of its use.
+
+    Attributes:
+        name: its public name, ``nn.Dense``; with a note, ``optim.SGD momentum``, where there are several cases.
+        part: a value, or a registered function.
+        run: ``run(part, *inputs)`` gives a tree of arrays.
+        inputs: draws an example of the inputs: arrays, trees of them, or values.
+        gives: the shapes and dtypes that come out, like ``("float32", (6, 3))``, in a tree like the output.
+        smooth: which inputs there is a gradient for; none where it makes no sense.
+    """
+
+    name: str
+    part: Any
+    run: Callable[..., Any]
+    inputs: Inputs
+    gives: Any
+    smooth: tuple[int, ...] = ()
+
+    @property
+    def public(self) -> str:
+        """The public name without the note."""
+        return self.name.split(" ")[0]
+
+
+def f32(*shape: int) -> tuple:
+    """A float32 array of a shape, as `Case.gives` writes it."""
+    return ("float32", shape)
+
+
+def normal(*shape: int) -> Callable[[np.random.Generator], jax.Array]:
+    """Draws standard normal float32 arrays."""
+    return lambda rng: jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+
+def key(rng: np.random.Generator) -> jax.Array:
+    """Draws a key."""
+    return jax.random.key(int(rng.integers(2**31)))
+
+
+# ------------------------------------------------------------------------------------ layers
+
+
+def call_layer(layer: nn.Layer, params: dict, state: dict, x: Any, key: Any) -> dict:
+    """What a layer gives at inference and in training, and the state that training leaves behind."""
+    network = nn.Network(layer, params, state)
+    trained = network.bind(key, train=True)
+    rested = network.bind(key)
+    return {"rests": rested(x), "trains": trained(x), "leaves": dict(trained._frame.state)}
+
+
+def layer(name: str, part: nn.Layer, x: Inputs, y: tuple, leaves: dict | None = None, smooth: bool = True) -> Case:
+    """A layer that takes arrays like ``x`` and gives arrays like ``y``."""
+
+    def inputs(rng: np.random.Generator) -> tuple:
+        given = x(rng)
+        network = nn.build(part, given, seed=int(rng.integers(2**31)))
+        off = lambda v: v + 0.1 * jnp.asarray(rng.normal(size=v.shape), v.dtype)  # so that nothing is 0 or 1
+        return jax.tree.map(off, network.params), network.state, given, key(rng)
+
+    gives = {"rests": y, "trains": y, "leaves": leaves or {}}
+    return Case(f"nn.{name}", part, call_layer, inputs, gives, (0, 2) if smooth else ())
+
+
+LAYERS = [
+    layer("Dense", nn.Dense(3, nn.tanh), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Dense without bias", nn.Dense(3, bias_init=None), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Flatten", nn.Flatten(), normal(ROWS, 2, 3), f32(ROWS, 6)),
+    layer("Scale", nn.Scale(0.5, 0.1), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("Dropout", nn.Dropout(0.5), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("BatchNorm", nn.BatchNorm(), normal(ROWS, 4), f32(ROWS, 4), {"mean": f32(4), "var": f32(4)}),
+    layer(
+        "Sequential",
+        nn.Sequential(nn.Flatten(), hidden=nn.Dense(5, nn.tanh), drop=nn.Dropout(0.3), head=nn.Dense(2)),
+        normal(ROWS, 2, 2),
+        f32(ROWS, 2),
+    ),
+    layer("Function", nn.Function(nn.tanh), normal(ROWS, 4), f32(ROWS, 4)),
+]
+
+# ------------------------------------------------------------------------------------ functions
+
+
+def activation(name: str) -> Case:
+    """An activation: an array in, an array of its shape out."""
+    apart = lambda rng: (jnp.asarray(rng.choice([-1, 1], (ROWS, 3)) * rng.uniform(0.1, 3, (ROWS, 3)), jnp.float32),)
+    return Case(f"nn.{name}", getattr(nn, name), lambda f, x: f(x), apart, f32(ROWS, 3), (0,))
+
+
+ACTIVATIONS = [activation(n) for n in ("identity", "relu", "elu", "sigmoid", "tanh", "softmax", "softplus")]
+
+
+def loss(name: str, prediction: Inputs, target: Inputs, **numbers: float) -> Case:
+    """An elementwise loss of predictions and targets, and its numbers as arrays."""
+    run = lambda f, p, t, numbers: f(p, t, **numbers)
+    draw = lambda rng: (prediction(rng), target(rng), {k: jnp.float32(v) for k, v in numbers.items()})
+    note = " with " + " and ".join(numbers) if numbers else ""
+    return Case(f"objectives.{name}{note}", getattr(objectives, name), run, draw, f32(ROWS), (0,))
+
+
+def labels(rng: np.random.Generator) -> jax.Array:
+    """Draws labels of three classes."""
+    return jnp.asarray(rng.integers(0, 3, ROWS), jnp.int32)
+
+
+def fractions(rng: np.random.Generator) -> jax.Array:
+    """Draws numbers between 0 and 1."""
+    return jnp.asarray(rng.uniform(size=ROWS), jnp.float32)
+
+
+LOSSES = [
+    loss("cross_entropy", normal(ROWS, 3), labels),
+    loss("cross_entropy", normal(ROWS, 3), labels, smoothing=0.1),
+    loss("binary_cross_entropy", normal(ROWS), fractions),
+    loss("half_squared_error", normal(ROWS), normal(ROWS)),
+    loss("squared_error", normal(ROWS), normal(ROWS)),
+    loss("absolute_error", normal(ROWS), normal(ROWS)),
+    loss("huber", normal(ROWS), normal(ROWS), delta=0.7),
+]
+
+# ------------------------------------------------------------------------------------ objectives
+
+
+def call_objective(part: sd.Objective, params: dict, columns: dict, weight: Any, key: Any) -> Any:
+    """The parts of the loss and the metrics, of a small network in training."""
+    net = nn.Network(SMALL, params, {}).bind(key, train=True)
+    loss, metrics = given if isinstance(given := part(net, sd.Batch(columns, weight)), tuple) else (given, {})
+    parts = loss if isinstance(loss, dict) else {"loss": loss}
+    return {name: getattr(each, "value", each) for name, each in {**parts, **metrics}.items()}
+
+
+SMALL = nn.Sequential(hidden=nn.Dense(4, nn.tanh), head=nn.Dense(3))
+
+
+def objective(name: str, part: sd.Objective, y: Inputs, *gives: str, note: str = "", smooth: bool = True) -> Case:
+    """An objective or penalty on a small network of three outputs; ``gives`` names its losses and metrics."""
+
+    def inputs(rng: np.random.Generator) -> tuple:
+        x = normal(ROWS, 5)(rng)
+        params = nn.build(SMALL, x, seed=int(rng.integers(2**31))).params
+        weight = jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0)
+        return params, {"x": x, "y": y(rng)}, weight, key(rng)
+
+    return Case(f"objectives.{name}{note}", part, call_objective, inputs, dict.fromkeys(gives, f32()), (0,) * smooth)
+
+
+OBJECTIVES = [
+    objective("Classify", sd.Classify(), labels, "loss", "error"),
+    objective("Classify", sd.Classify(0.1, (1.0, 2.0, 3.0)), labels, "loss", "error", note=" weighted"),
+    objective("Regress", sd.Regress(unit=2.0), normal(ROWS, 3), "loss", "mse", "mae"),
+    objective("Sum", sd.Classify() + sd.L2(0.1), labels, "classify", "l2", "error", smooth=False),  # its terms are
+]
+PENALTIES = [
+    objective("L1", sd.L1(0.1), labels, "loss"),
+    objective("L2", sd.L2(0.1), labels, "loss"),
+    objective("L1L2", sd.L1L2(0.1, 0.2), labels, "loss"),
+]
+
+# ------------------------------------------------------------------------------------ optimizers
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerCase(Case):
+    """An optimizer, and the rate and the number of steps with which it solves each task."""
+
+    parabola: tuple[float, int] = (0.1, 200)
+    rosenbrock: tuple[float, int] = (1e-3, 20_000)
+
+
+def a_few_steps(part: sd.optim.Optimizer, params: dict, gradients: dict) -> tuple:
+    """Where three steps along given gradients lead, and what the optimizer remembers."""
+    memory = part.direction().init(params)
+    for gradient in ({k: g[i] for k, g in gradients.items()} for i in range(3)):
+        params, memory = move(part, params, memory, gradient)
+    return params, [leaf for leaf in jax.tree.leaves(memory) if leaf.ndim]
+
+
+def move(part: sd.optim.Optimizer, params: Any, memory: Any, gradient: Any) -> tuple:
+    """One step, as the engine takes it."""
+    rate = part.rate(sd.Clock(0, 1, 1)) if callable(part.rate) else part.rate
+    direction, memory = part.direction().update(gradient, memory, params)
+    return jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, direction), memory
+
+
+def optimizer(name: str, part: sd.optim.Optimizer, slots: int, note: str = "", **tasks: Any) -> OptimizerCase:
+    """An optimizer that remembers ``slots`` arrays for each array of parameters."""
+
+    def inputs(rng: np.random.Generator) -> tuple:
+        draw = lambda *lead: {"kernel": normal(*lead, 2, 3)(rng), "bias": normal(*lead, 3)(rng)}
+        return draw(), draw(3)
+
+    params = {"bias": f32(3), "kernel": f32(2, 3)}
+    gives = (params, [params[k] for k in sorted(params)] * slots)
+    return OptimizerCase(f"optim.{name}{note}", part, a_few_steps, inputs, gives, **tasks)
+
+
+OPTIMIZERS = [
+    optimizer("SGD", sd.SGD(0.1), 0),
+    optimizer("SGD", sd.SGD(0.1, 0.9), 1, " momentum", rosenbrock=(3e-4, 20_000)),
+    optimizer("SGD", sd.SGD(0.1, 0.9, nesterov=True), 1, " nesterov", rosenbrock=(3e-4, 20_000)),
+    optimizer("SGD", sd.SGD(sd.Exponential(0.1)), 0, " schedule"),
+    optimizer("Adam", sd.Adam(0.1), 2, parabola=(0.05, 500), rosenbrock=(0.02, 5000)),
+]
+
+# ------------------------------------------------------------------------------------ schedules
+
+
+def along(part: sd.optim.Schedule, steps: Any) -> Any:
+    """The rate at steps of a phase of 100, ten an epoch."""
+    return part(sd.Clock(steps, 10, 100))
+
+
+def schedule(name: str, part: sd.optim.Schedule) -> Case:
+    """A schedule, along a whole phase."""
+    inputs = lambda rng: (jnp.sort(jnp.asarray(rng.uniform(0, 100, 50), jnp.float32)),)
+    return Case(f"optim.{name}", part, along, inputs, f32(50), (0,))
+
+
+SCHEDULES = [schedule("Exponential", sd.Exponential(0.1, 0.5, 20))]
+
+# ------------------------------------------------------------------------------------ initializers
+
+
+def initializer(name: str, part: nn.Initializer) -> Case:
+    """An initializer, or a named one such as ``he_normal``."""
+    inputs = lambda rng: (key(rng),)
+    return Case(f"nn.{name}", part, lambda init, key: init(key, (4, 3)), inputs, f32(4, 3))
+
+
+INITIALIZERS = [
+    initializer("Constant", nn.Constant(0.3)),
+    initializer("Normal", nn.Normal(0.1)),
+    initializer("VarianceScaling", nn.VarianceScaling(1.5, "out", "normal")),
+    *(initializer(name, getattr(nn, name)) for name in ("zeros", "ones", "glorot_uniform", "glorot_normal")),
+    *(initializer(name, getattr(nn, name)) for name in ("he_uniform", "he_normal")),
+]
+
+# ------------------------------------------------------------------------------------ controllers
+
+
+def judged(part: sd.Controller, losses: Any) -> dict:
+    """What a controller says of a row of rounds, ten steps each; and what it remembers, round by round."""
+    said, memory = [], part.init()
+    for i in range(losses.shape[0]):
+        report = {"valid/loss": losses[i], "train/loss": losses[i]}
+        memory, signal = part.observe(memory, report, sd.Clock(jnp.int32(10 * (i + 1)), 10, 10 * losses.shape[0]))
+        said.append(jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), dict(signal._asdict())))
+    return jax.tree.map(lambda *each: jnp.stack(each), *said)
+
+
+def controller(name: str, part: sd.Controller) -> Case:
+    """A controller over eight rounds."""
+    gives = dict.fromkeys(("outcome", "scale", "keep"), f32(8))
+    return Case(f"train.{name}", part, judged, lambda rng: (jnp.abs(normal(8)(rng)),), gives)
+
+
+CONTROLLERS = [
+    controller("KeepBest", sd.KeepBest(least=0.01)),
+    controller("Patience", sd.Patience(2)),
+    controller("Plateau", sd.Plateau(0.5, 2)),
+    controller("Target", sd.Target(0.3)),
+    controller("TimeBudget", sd.TimeBudget(60.0)),
+]
+
+# ------------------------------------------------------------------------------------ samplers
+
+
+def drawn(part: sd.data.Sampler, columns: dict, key: Any, u: Any) -> dict:
+    """A minibatch."""
+    batch = part.over(columns)(key, u)
+    return {**batch.columns, "weight of rows": batch.weight}
+
+
+def sampler(name: str, part: sd.data.Sampler, rows: int, pairs: bool = False) -> Case:
+    """A sampler of eleven rows of three classes, in minibatches of ``rows`` rows."""
+
+    def inputs(rng: np.random.Generator) -> tuple:
+        y = jnp.asarray(rng.permutation(np.arange(11) % 3), jnp.int32)
+        columns = {"x": normal(11, 2)(rng), "y": y, "row": jnp.arange(11, dtype=jnp.int32)}
+        return columns, key(rng), jnp.int32(rng.integers(100))
+
+    kinds = {"x": f32(rows, 2), "y": ("int32", (rows,)), "row": ("int32", (rows,))}
+    if pairs:
+        kinds = {f"{side}_{k}": v for side in "ab" for k, v in kinds.items()} | {"same": ("int32", (rows,))}
+    example = {"y": jnp.arange(11, dtype=jnp.int32) % 3}
+    return Case(f"data.{name}", part.prepare(example), drawn, inputs, kinds | {"weight of rows": f32(rows)})
+
+
+SAMPLERS = [
+    sampler("Shuffled", data.Shuffled(4), 4),
+    sampler("InOrder", data.InOrder(4), 4),
+    sampler("Balanced", data.Balanced(4), 4),
+    sampler("Bootstrap", data.Bootstrap(4, member=2), 4),
+    sampler("Pairs", data.Pairs(4), 4, pairs=True),
+    sampler("Folds", data.Folds(4, folds=3, fold=1), 4),
+    sampler("Streamed", data.Streamed(11, rows=29, chunk=11), 11),
+]
+
+# ------------------------------------------------------------------------------------ probes
+
+
+def probe(name: str, part: sd.Probe, *gives: str) -> Case:
+    """A probe of a small network; ``gives`` names its numbers."""
+
+    def inputs(rng: np.random.Generator) -> tuple:
+        tree = lambda: {"head/kernel": normal(4, 3)(rng), "head/bias": normal(3)(rng)}
+        outputs = {"hidden": jnp.maximum(normal(ROWS, 4)(rng), 0), "head": normal(ROWS, 3)(rng)}
+        return (train.Probed(tree(), tree(), tree(), outputs),)
+
+    return Case(f"train.{name}", part, lambda probe, seen: probe(seen), inputs, dict.fromkeys(gives, f32()))
+
+
+PROBES = [
+    probe("GradientNorm", sd.GradientNorm(), "gradient_norm"),
+    probe("UpdateRatio", sd.UpdateRatio(), "update_ratio/head/kernel"),
+    probe("DeadUnits", sd.DeadUnits(), "dead_units/head", "dead_units/hidden"),
+]
+
+CASES: list[Case] = [
+    *LAYERS,
+    *ACTIVATIONS,
+    *LOSSES,
+    *OBJECTIVES,
+    *PENALTIES,
+    *OPTIMIZERS,
+    *SCHEDULES,
+    *INITIALIZERS,
+    *CONTROLLERS,
+    *SAMPLERS,
+    *PROBES,
+]
+
+BASES = (
+    nn.Layer,
+    nn.Initializer,
+    objectives.Objective,
+    optim.Optimizer,
+    optim.Schedule,
+    train.Controller,
+    train.Probe,
+    data.Sampler,
+)
+"""What a part is one of; the bases themselves are enrolled through their subclasses."""
