@@ -589,6 +589,21 @@ def test_ctrl_c_while_it_compiles_and_a_second_one_end_it(tmp_path):
     assert f"sonde resume {tmp_path}/run" in out + err
 
 
+def test_a_ctrl_c_that_python_can_only_report_ends_the_command_all_the_same(sonde, monkeypatch):
+    class Callback:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def command(*arguments, **settings):
+        Callback()  # no exception comes out of __del__
+        time.sleep(60)
+
+    report = sys.unraisablehook
+    monkeypatch.setattr("sonde.cli.app", command)
+    done = sonde()
+    assert (done.status, done.out, done.err) == (130, "", "sonde: interrupted\n") and sys.unraisablehook is report
+
+
 def test_in_a_terminal_there_is_a_bar_that_goes_away(tmp_path):
     ours, its = os.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}

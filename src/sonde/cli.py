@@ -5,15 +5,17 @@ Exit status: 0 ended (targets met or not), 1 our fault, 2 the user's mistake, 3 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import csv
 import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
@@ -289,8 +291,9 @@ def recipes() -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: runs a command and exits with its status."""
     try:
-        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-        _say("", end="")
+        with _every_interrupt_lands():
+            status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            _say("", end="")
     except cyclopts.CycloptsError as error:
         command = " ".join(("sonde", *(error.command_chain or ()), "--help"))
         status = _complain(f"{' '.join(str(error).split())} ({command} says what there is)")
@@ -308,6 +311,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if status == INTERRUPTED and arguments is None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is on its way out
     sys.exit(status if isinstance(status, int) else ENDED)
+
+
+@contextlib.contextmanager
+def _every_interrupt_lands() -> Iterator[None]:
+    """A Ctrl-C that Python could only report (raised in a callback of the garbage collector) is raised again."""
+    report = sys.unraisablehook
+
+    def unraisable(raised: Any) -> None:
+        if issubclass(raised.exc_type, KeyboardInterrupt):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+        else:
+            report(raised)
+
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
 
 
 def _complain(message: str) -> int:
