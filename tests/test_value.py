@@ -139,6 +139,15 @@ ANY = {
 }
 """How to make any value of each kind that is in files. A new kind is added here."""
 
+joins = st.sampled_from(["concat", "add", "multiply", "tuple"])
+ANY |= {
+    "Parallel": st.builds(
+        lambda layers, join: nn.Parallel(*layers, join=join), st.lists(sequentials, min_size=1, max_size=3), joins
+    ),
+    "Residual": st.builds(nn.Residual, sequentials, st.none() | leaves),
+    "Shared": st.builds(nn.Shared, sequentials, joins),
+}
+
 OPEN = {"Controller", "Encoding", "Initializer", "Layer", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"}
 """Kinds that are only there to be derived from."""
 

@@ -73,7 +73,7 @@ def call_layer(layer: nn.Layer, params: dict, state: dict, x: Any, key: Any) -> 
     return {"rests": rested(x), "trains": trained(x), "leaves": dict(trained._frame.state)}
 
 
-def layer(name: str, part: nn.Layer, x: Inputs, y: tuple, leaves: dict | None = None, smooth: bool = True) -> Case:
+def layer(name: str, part: nn.Layer, x: Inputs, y: Any, leaves: dict | None = None, smooth: bool = True) -> Case:
     """A layer that takes arrays like ``x`` and gives arrays like ``y``."""
 
     def inputs(rng: np.random.Generator) -> tuple:
@@ -100,6 +100,14 @@ LAYERS = [
         f32(ROWS, 2),
     ),
     layer("Function", nn.Function(nn.tanh), normal(ROWS, 4), f32(ROWS, 4)),
+]
+
+COMBINED = [
+    layer("Residual", nn.Residual(nn.Dense(4, nn.tanh)), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("Residual with a shortcut", nn.Residual(nn.Dense(3), nn.Dense(3)), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Parallel", nn.Parallel(nn.identity, a=nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 7)),
+    layer("Parallel by product", nn.Parallel(nn.Dense(3), nn.Dense(3), join="multiply"), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
 
 # ------------------------------------------------------------------------------------ functions
@@ -342,6 +350,7 @@ PROBES = [
 
 CASES: list[Case] = [
     *LAYERS,
+    *COMBINED,
     *ACTIVATIONS,
     *LOSSES,
     *OBJECTIVES,

@@ -1,7 +1,7 @@
 """Networks: specs, the scope they run in, and layers."""
 
 from sonde.nn.activations import elu, identity, relu, sigmoid, softmax, softplus, tanh
-from sonde.nn.combine import Function, Sequential, default_names
+from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.dense import Dense, Flatten, Scale
 from sonde.nn.initializers import (
     Constant,
@@ -18,6 +18,7 @@ from sonde.nn.initializers import (
 from sonde.nn.network import Bound, Layer, Network, build
 from sonde.nn.noise import Dropout
 from sonde.nn.norm import BatchNorm
+from sonde.nn.rewrite import replace_all
 from sonde.nn.scope import Scope
 
 __all__ = [
@@ -32,9 +33,12 @@ __all__ = [
     "Layer",
     "Network",
     "Normal",
+    "Parallel",
+    "Residual",
     "Scale",
     "Scope",
     "Sequential",
+    "Shared",
     "VarianceScaling",
     "build",
     "default_names",
@@ -46,6 +50,7 @@ __all__ = [
     "identity",
     "ones",
     "relu",
+    "replace_all",
     "sigmoid",
     "softmax",
     "softplus",
