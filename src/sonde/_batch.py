@@ -87,6 +87,22 @@ class Padded:
         return Padded(values, np.array([len(s) for s in cut], np.int32))
 
     @property
+    def real(self) -> Any:
+        """[rows, longest], which entries are steps and which are filling."""
+        return jnp.arange(self.values.shape[1])[None] < jnp.asarray(self.lengths)[:, None]
+
+    def with_values(self, values: Any) -> Padded:
+        """Sequences of the same lengths with other values [rows, longest, ...]; the filling is 0 again.
+
+        Raises:
+            ShapeError: the values have other rows or steps.
+        """
+        if values.shape[:2] != self.values.shape[:2]:
+            raise ShapeError(f"sequences {list(self.values.shape[:2])} cannot have the values {shape_of(values)}")
+        real = self.real.reshape(*values.shape[:2], *[1] * (values.ndim - 2))
+        return Padded(jnp.where(real, values, jnp.zeros((), values.dtype)), self.lengths)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """That of the values."""
         return self.values.shape

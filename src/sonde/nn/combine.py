@@ -215,6 +215,8 @@ class Function(Layer):
         True
     """
 
+    padded = "steps"
+
     function: Callable
 
     def check(self) -> None:

@@ -39,6 +39,8 @@ class Dense(Layer):
         {'bias': (2,), 'kernel': (3, 2)}
     """
 
+    padded = "steps"
+
     units: int
     activation: Callable = identity
     kernel_init: Initializer = glorot_uniform
@@ -79,6 +81,8 @@ class Flatten(Layer):
         (5, 784)
     """
 
+    padded = "refused"
+
     def __call__(self, scope: Scope, x: Shaped[Array, " rows *rest"]) -> Shaped[Array, " rows flat"]:
         """The same numbers as rows."""
         return x.reshape(x.shape[0], -1)
@@ -96,6 +100,8 @@ class Scale(Layer):
         >>> nn.build(nn.Scale(1 / 255), jnp.zeros((1, 2), "uint8"))(jnp.array([[0, 255]], "uint8"))
         Array([[0., 1.]], dtype=float32)
     """
+
+    padded = "steps"
 
     factor: Number = 1.0
     offset: Number = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from sonde._random import root
 from sonde._tree import Patterns, match, parent, select
 from sonde._types import Array, Variables
 from sonde._value import Value, show
-from sonde.nn.scope import Frame, Missing, Reached, Scope, everywhere, located, nowhere
+from sonde.nn.scope import Frame, Missing, Reached, Scope, called, everywhere, located, nowhere
 
 
 class Layer(Value):
@@ -28,6 +28,16 @@ class Layer(Value):
 
     A layer may have other methods (``encode``, ``decode``, ...): any function of (scope, ...). Sizes of
     inputs are read where a parameter is asked for. A leading axis of rows is always there.
+
+    ``padded`` says how it takes sequences of different lengths (`Padded`):
+
+    - ``"itself"``: they are handed to it as they are, and it sees to their lengths. So it is for containers, and
+      for what mixes steps and knows how.
+    - ``"steps"``: it treats every step alone. It is given the values, an array, what it makes of them becomes
+      sequences of the same lengths, and `Scope.mean` counts the real steps only.
+    - ``"refused"``: it would mix steps with filling, so it does not take them.
+
+    What comes in is 0 behind the lengths, whatever stood there.
 
     Example:
         >>> import jax.numpy as jnp
@@ -40,6 +50,8 @@ class Layer(Value):
         >>> nn.build(Shrink(0.25), jnp.ones((1, 2)))(jnp.ones((1, 2)))
         Array([[0.25, 0.25]], dtype=float32)
     """
+
+    padded: ClassVar[Literal["itself", "steps", "refused"]] = "itself"
 
     def __call__(self, scope: Scope, *xs: Any) -> Any:
         """What the layer makes of its inputs."""
@@ -66,7 +78,7 @@ class Bound:
             )
         function = _method(self._spec, method)
         try:
-            return function(Scope(frame, self._path), *xs, **options)
+            return called(function, self._spec, Scope(frame, self._path), xs, **options)
         except (Missing, Reached):
             raise
         except Exception as error:
@@ -192,7 +204,7 @@ class Network:
         plain = tuple(x if isinstance(x, int | float | str | bool) else None for x in xs)
         return tidy(_applied, self, arrays, key, method, plain)
 
-    def in_batches(self, x: Any, method: str = "__call__", size: int = 1024) -> np.ndarray:
+    def in_batches(self, x: Any, method: str = "__call__", size: int = 1024) -> Any:
         """What a method gives for many rows, computed ``size`` rows at a time, on the host.
 
         The number of rows is rounded up to a power of two, so that few programs are compiled.
@@ -203,8 +215,9 @@ class Network:
             part = x[at : at + size]
             rows = min(size, 1 << (len(part) - 1).bit_length())
             padded = jax.tree.map(functools.partial(_filled, rows=rows), part)
-            done.append(np.asarray(self._run(method, padded))[: len(part)])
-        return np.concatenate(done)
+            kept = slice(len(part))
+            done.append(jax.tree.map(lambda y, kept=kept: np.asarray(y)[kept], self._run(method, padded)))
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *done)
 
     def bind(self, key: Array | None = None, train: bool = False) -> Bound:
         """The network as an objective sees it: for trying an objective by hand.
@@ -372,7 +385,7 @@ class _Call(Value):
 
     def __call__(self, net: Bound) -> None:
         """Run it."""
-        xs = [p if s is None else jax.tree.map(_zeros, s) for s, p in zip(self.inputs, self.plain, strict=True)]
+        xs = [p if s is None else _zeros(s) for s, p in zip(self.inputs, self.plain, strict=True)]
         net._run(self.method, *xs)
 
 
@@ -380,8 +393,18 @@ class _Like(tuple):
     """A shape and a type."""
 
 
-def _zeros(like: _Like) -> Array:
-    return jnp.zeros(*like)
+class _Both(tuple):
+    """What the values and the lengths of sequences are like."""
+
+
+def _like(x: Any) -> _Like | _Both:
+    if isinstance(x, Padded):
+        return _Both((_like(x.values), _like(x.lengths)))
+    return _Like((tuple(np.shape(x)), np.dtype(jnp.result_type(x)).name))
+
+
+def _zeros(like: _Like | _Both) -> Any:
+    return Padded(*map(_zeros, like)) if isinstance(like, _Both) else jnp.zeros(*like)
 
 
 def build(
@@ -395,7 +418,7 @@ def build(
 
     Args:
         spec: the layer, usually a `Sequential`.
-        example: what the method will be given; only shapes and types matter.
+        example: what the method will be given, sequences as `Padded`; only shapes and types matter.
         seed: an integer or a key; a named layer's initial weights depend on (seed, path) only.
         method: the method to run; build again with ``reuse=`` for another.
         reuse: a network whose variables are taken over where the path is the same.
@@ -414,9 +437,8 @@ def build(
     """
     if not isinstance(spec, Layer):
         raise ArgumentError(f"a network is built from a layer such as nn.Dense(10); got {spec!r}")
-    as_shape = lambda x: _Like((tuple(np.shape(x)), np.dtype(jnp.result_type(x)).name))
     plain = tuple(x if isinstance(x, int | str | bool) else None for x in example)
-    inputs = tuple(None if isinstance(x, int | str | bool) else as_shape(x) for x in example)
+    inputs = tuple(None if isinstance(x, int | str | bool) else _like(x) for x in example)
     return grow(spec, _Call(method, inputs, plain), seed, reuse)
 
 

@@ -37,6 +37,8 @@ class Dropout(Layer):
         [0.0, 2.0]
     """
 
+    padded = "steps"
+
     rate: Number = 0.5
 
     def check(self) -> None:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class BatchNorm(Layer):
     """y = (x - mean) / sqrt(var + epsilon) * scale + offset, each channel (last axis) by itself.
 
-    While training mean and var are those of the batch (of its real rows, each counting as its weight), and
-    running averages of both are kept as ``a <- momentum a + (1 - momentum) batch``. At inference, and where
-    the layer rests because no turn trains it, the running averages are used and stay as they are.
+    While training mean and var are those of the batch (of its real rows, each counting as its weight, and of
+    sequences of their real steps), and running averages of both are kept as
+    ``a <- momentum a + (1 - momentum) batch``. At inference, and where the layer rests because no turn trains
+    it, the running averages are used and stay as they are.
 
     Args:
         momentum: how slowly the running averages follow, in [0, 1).
@@ -39,6 +40,8 @@ class BatchNorm(Layer):
         Array([[-1.],
                [ 1.]], dtype=float32)
     """
+
+    padded = "steps"
 
     momentum: Number = 0.9
     epsilon: Number = 1e-5

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from sonde._batch import Padded
 from sonde._errors import ArgumentError, LayerError, PathError, ShapeError, SondeError, shape_of, spare
 from sonde._random import derive
 from sonde._types import Array, Variables
@@ -78,7 +79,8 @@ class Frame:
         key: the key from which every draw is derived, or None: nothing random may be asked for.
         live: which layers, by path, are in training mode.
         writes: which layers, by path, may write their state.
-        weight: [rows], how much each row of the batch counts, or None: all alike.
+        weight: [rows], how much each row of the batch counts, or None: all alike. For a layer that is given the
+            steps of sequences it is [rows, steps], and 0 for what is only filling.
         known: outputs computed beforehand, by call (see `outputs`).
         turn: which objective of a step this is; part of the names in `known` and `outputs`.
         building: whether variables that are asked for are made.
@@ -216,19 +218,20 @@ class Scope:
     def mean(self, x: Array) -> Array:
         """The mean over all axes but the last, each row counting as its weight: the only way to batch statistics.
 
-        Rows that only fill up a batch weigh nothing, so the statistics are those of the real rows.
+        Rows that only fill up a batch weigh nothing, and neither do steps that only fill up a sequence, so the
+        statistics are those of the real ones.
         """
         weight, axes = self.frame.weight, tuple(range(x.ndim - 1))
         if weight is None:
             return x.mean(axes)
-        if weight.shape[0] != x.shape[0]:
+        if weight.shape != x.shape[: weight.ndim]:
             raise ShapeError(
                 f"{self.path or 'the network'} takes statistics of {x.shape[0]} rows in a batch of "
                 f"{weight.shape[0]}; if they are other rows than the batch's, call net.over(None)"
             )
-        w = weight.reshape(-1, *[1] * (x.ndim - 1))
+        w = weight.reshape(*weight.shape, *[1] * (x.ndim - weight.ndim))
         total = jnp.where(weight.sum() > 0, weight.sum(), 1)  # of no rows at all the mean is 0, not 0 / 0
-        return jnp.where(w > 0, w * x, 0).sum(axes) / (total * math.prod(x.shape[1:-1]))
+        return jnp.where(w > 0, w * x, 0).sum(axes) / (total * math.prod(x.shape[weight.ndim : -1]))
 
     def tap(self, name: str, value: Any) -> None:
         """Show a quantity inside a layer to whoever looks (`Network.outputs`); costs nothing otherwise."""
@@ -247,7 +250,7 @@ class Scope:
         if column in frame.known:
             return frame.known[column]
         try:
-            y = layer(child, *xs)
+            y = called(layer, spec, child, xs)
         except (Missing, Reached):
             raise
         except Exception as error:
@@ -255,6 +258,54 @@ class Scope:
         if not frame.still and frame.here():  # an output of one step of a scan is none of the layer
             frame.outputs[column] = y
         return y
+
+
+def called(function: Callable, spec: Any, scope: Scope, xs: tuple, **options: Any) -> Any:
+    """What a layer, or a method of it, makes of its inputs: the one place where it meets sequences.
+
+    A layer says by ``padded`` how it takes `Padded` inputs. Whatever it does, the filling that comes in is 0.
+    """
+    if not any(isinstance(x, Padded) for x in xs):
+        return function(scope, *xs, **options)
+    xs = tuple(_checked(x) if isinstance(x, Padded) else x for x in xs)
+    sequences = [x for x in xs if isinstance(x, Padded)]
+    kind, where = getattr(spec, "padded", "itself"), scope.path or "the network"
+    if kind == "refused":
+        raise ShapeError(
+            f"{where}: {type(spec).__name__} mixes the steps of a sequence and cannot tell them from filling, so it "
+            f"does not take {shape_of(sequences[0])}. Make one row of each sequence before it, as "
+            "nn.LSTM(units, last=True) does, or give it an array of sequences that are equally long"
+        )
+    if kind != "steps":
+        return function(scope, *xs, **options)
+    if len({x.shape[:2] for x in sequences}) > 1:
+        raise ShapeError(
+            f"{where}: {type(spec).__name__} takes several sequences step by step, so they must have the same rows and "
+            f"steps; got {', '.join(map(shape_of, sequences))}"
+        )
+    lengths = functools.reduce(jnp.minimum, [x.lengths for x in sequences])
+    steps = Padded(sequences[0].values, lengths)
+    real, weight = steps.real.astype(jnp.float32), scope.frame.weight
+    if weight is None or weight.shape == real.shape[:1]:  # else they are other rows than the batch's
+        weight = real if weight is None else real * weight[:, None]
+    values = (x.values if isinstance(x, Padded) else x for x in xs)
+    y = function(Scope(scope.frame.view(weight=weight), scope.path), *values, **options)
+    if jnp.shape(y)[:2] != steps.shape[:2]:
+        raise ShapeError(
+            f"{where}: {type(spec).__name__} says that it treats every step alone (padded = \"steps\"), but it made "
+            f"{shape_of(y)} of {shape_of(steps.values)}: rows and steps must stay"
+        )
+    return steps.with_values(y)
+
+
+def _checked(x: Padded) -> Padded:
+    """Sequences whose filling is 0, whatever it was."""
+    if len(jnp.shape(x.values)) < 2 or jnp.shape(x.lengths) != x.values.shape[:1]:
+        raise ShapeError(
+            "Padded needs values [rows, longest, ...] and a length a row; "
+            f"got {shape_of(x.values)} and {shape_of(x.lengths)}"
+        )
+    return x.with_values(x.values)
 
 
 def _one_name_one_layer(first: Any, second: Any, path: str) -> None:
@@ -283,4 +334,10 @@ def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
         error = LayerError(f"{path}: {first}").with_traceback(spare(error))
         error.add_note("  Check the shape and type of what reaches this layer.")
     error.add_note(where)
+    mine = isinstance(layer, Value) and getattr(layer, "padded", "") == "itself"
+    if mine and not isinstance(error, SondeError) and any(isinstance(x, Padded) for x in xs):
+        error.add_note(
+            "  It was handed sequences as they are, values and lengths. If it treats every step alone, say so in its "
+            'class, padded = "steps"; if it cannot take them, padded = "refused".'
+        )
     return error

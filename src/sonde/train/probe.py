@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+from sonde._batch import Padded
 from sonde._types import Variables
 from sonde._value import Value
 
@@ -95,7 +96,8 @@ class DeadUnits(Probe):
     def __call__(self, seen: Probed) -> dict[str, Any]:
         """A fraction a layer with outputs [rows, units]."""
         dead = lambda y: (y == 0).all(tuple(range(y.ndim - 1))).mean()
-        return {f"dead_units/{path}": dead(y) for path, y in seen.outputs.items() if y.ndim > 1}
+        plain = {path: y.values if isinstance(y, Padded) else y for path, y in seen.outputs.items()}  # the filling is 0
+        return {f"dead_units/{path}": dead(y) for path, y in plain.items() if y.ndim > 1}
 
 
 def _norm(tree: Variables) -> Any:
