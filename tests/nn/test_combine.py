@@ -127,7 +127,8 @@ def test_padded_sequences_are_joined_and_stay_padded(rng):
 
     for spec, times in ((nn.Residual(Doubled()), 3), (nn.Parallel(Doubled(), Doubled(), join="add"), 4)):
         out = nn.Network(spec)(seen)
-        np.testing.assert_allclose(out.values, times * np.asarray(seen.values), **close)
+        counts = np.arange(3)[None, :, None] < np.array([3, 1])[:, None, None]
+        np.testing.assert_allclose(out.values, np.where(counts, times * np.asarray(seen.values), 0), **close)
         np.testing.assert_array_equal(out.lengths, seen.lengths)
 
 
