@@ -117,7 +117,8 @@ def test_it_says_how_it_went_and_where_everything_is(sonde, tmp_path):
 
 def test_without_a_terminal_progress_is_plain_lines(sonde):
     lines = sonde("train", "digits", *SMALL).err.splitlines()
-    assert lines[0].startswith("training: epoch 0.") and "steps/s" in lines[0] and "left" in lines[0]
+    assert re.fullmatch(r"training: memory: about [0-9]+ MB: data 0.37, .*", lines[0])
+    assert lines[1].startswith("training: epoch 0.") and "steps/s" in lines[1] and "left" in lines[1]
     assert re.fullmatch(
         r"training: epoch 3, step 111/111, [0-9,]+ steps/s, "
         r"train loss [0-9.]+, valid loss [0-9.]+, valid error [0-9.]+, finished",
@@ -190,7 +191,7 @@ def mistaken(ended):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["trian", "digits"], "Did you mean \"train\"?"),
+        (["trian", "digits"], 'Did you mean "train"?'),
         (["train"], "requires an argument"),
         (["train", "digts"], "'digts' is no file or folder, no data set and no recipe; did you mean 'digits'?"),
         (["train", "digits", "--bogus"], "Unknown option: --bogus"),

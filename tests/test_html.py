@@ -88,6 +88,18 @@ def test_a_network_shows_its_layers_and_an_artifact_what_they_give(run):
     assert {"classes", "float32[3]", f"{WICKED}, b", "float32[1, 4]", "float32[1, 2]"} <= set(page.texts)
 
 
+def test_what_came_from_a_table_shows_what_its_columns_are_taken_for_and_what_looks_odd():
+    rows = [{"id": 7 + i, "size": 3.5 * (i * 37 % 60), "kind": "ab"[i % 2], WICKED: i % 3 / 2} for i in range(60)]
+    data = sd.data.read(rows, target="kind")
+    page = Page(data._repr_html_())
+    assert set(data.encoder.summary()) | {f"look: {finding}" for finding in data.findings} <= set(page.texts)
+    assert "column 'id' is left out: an identifier: consecutive whole numbers, each once" in " ".join(page.texts)
+    encoder, inputs = data.encoder, {"shape": [2], "dtype": "float32", "low": 0.0, "high": 1.0}
+    net = nn.build(nn.Dense(2), data.train.x[:1])
+    page = Page(sd.Artifact(net, inputs, "classes", encoder.labels, encoder=encoder)._repr_html_())
+    assert {text for line in encoder.lines() for text in line} <= set(page.texts)
+
+
 def test_a_run_shows_how_it_ended_its_metrics_its_curves_and_its_decisions(run):
     page = Page(run._repr_html_())
     assert page.texts[0] == str(run).splitlines()[0]

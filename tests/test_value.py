@@ -1,6 +1,7 @@
 """Values: equal by value, trees of their numbers, JSON by name, copied and pickled without loss."""
 
 import copy
+import inspect
 import json
 import pickle
 import string
@@ -502,3 +503,19 @@ def test_what_a_file_says_is_checked_like_what_a_person_says():
 def test_what_is_no_value_cannot_be_written():
     with pytest.raises(FormatError, match="cannot be written into a file"):
         to_json({1, 2})
+
+
+def test_what_a_value_is_made_of_is_checked_by_name():
+    with pytest.raises(ArgumentError, match="Dense has no 'unit'; did you mean 'units'"):
+        nn.Dense(unit=3)
+    with pytest.raises(ArgumentError, match="Dense got 'units' twice"):
+        nn.Dense(3, units=3)
+    with pytest.raises(ArgumentError, match=r"Dense needs units: Dense\(units=...\)"):
+        nn.Dense()
+    with pytest.raises(ArgumentError, match="Dropout takes rate; got 2 values"):
+        nn.Dropout(0.5, 1)
+
+
+def test_its_signature_is_that_of_its_fields():
+    assert str(inspect.signature(nn.Dropout)) == "(rate: 'Number' = 0.5)"
+    assert list(inspect.signature(nn.Sequential).parameters) == ["layers", "named"]

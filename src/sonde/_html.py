@@ -29,7 +29,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], caption: str = "
     head = f"<thead>{line('th', header, _RULE)}</thead>" if any(header) else ""
     body = "".join(line("td", row) for row in rows)
     above = f'<caption style="text-align: left">{escaped(caption)}</caption>' if caption else ""
-    return f'<table style="border-collapse: collapse">{above}{head}<tbody>{body}</tbody></table>'
+    return f'<table style="border-collapse: collapse; margin: 0.6em 0">{above}{head}<tbody>{body}</tbody></table>'
 
 
 def _is_number(value: Any) -> bool:

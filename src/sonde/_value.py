@@ -12,6 +12,7 @@ which many runs are one program. Every other field is static: it decides what is
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import re
 import typing
 from collections.abc import Callable
@@ -80,18 +81,27 @@ class Value:
 
     def __init_subclass__(cls, registered: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
-        dataclasses.dataclass(frozen=True, eq=False, repr=False, init="__init__" not in cls.__dict__)(cls)
+        dataclasses.dataclass(init=False, eq=False, repr=False, match_args=False)(cls)  # nothing to compile: fast
         fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        own = cls.__dict__.get("__init__")
+        if own is None:
+            cls.__init__ = _filled
+        cls.__signature__ = _signature(fields) if own is None else _without_self(own)
         cls._leaves = tuple(f.name for f in fields if _is_leaf(f.type))
         cls._static = tuple(f.name for f in fields if not _is_leaf(f.type))
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, cls._unflatten, _flatten)
         if registered or cls.__module__.partition(".")[0] == _HOME:
             _enroll(KINDS, registered or cls.__name__, cls)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
+
     def _set(self, **fields: Any) -> None:
         """What a hand-written ``__init__`` ends with."""
-        for name, given in fields.items():
-            object.__setattr__(self, name, given)
+        vars(self).update(fields)
         self.__post_init__()
 
     def __post_init__(self) -> None:
@@ -114,8 +124,7 @@ class Value:
     @classmethod
     def _make(cls, fields: dict[str, Any]) -> Value:
         made = object.__new__(cls)
-        for name, given in fields.items():
-            object.__setattr__(made, name, given)
+        vars(made).update(fields)
         return made
 
     @classmethod
@@ -151,6 +160,40 @@ class Value:
             if usual or f.default is dataclasses.MISSING or not _same(given, f.default):
                 shown.append(f"{f.name}={show(given)}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _filled(self: Value, *given: Any, **named: Any) -> None:
+    """The ``__init__`` of every value that has none of its own: fields in order or by name."""
+    kind, fields = type(self).__name__, dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+    names = tuple(f.name for f in fields)
+    if len(given) > len(names):
+        raise ArgumentError(f"{kind} takes {', '.join(names) or 'nothing'}; got {len(given)} values")
+    values = dict(zip(names, given, strict=False))
+    for name in named:
+        if name in values or name not in names:
+            what = f"got {name!r} twice" if name in values else f"has no {name!r}{nearest(name, names)}"
+            raise ArgumentError(f"{kind} {what}")
+    values |= named
+    for f in fields:
+        if f.name not in values:
+            if f.default is dataclasses.MISSING:
+                raise ArgumentError(f"{kind} needs {f.name}: {kind}({f.name}=...)")
+            values[f.name] = f.default
+    self._set(**values)
+
+
+def _signature(fields: tuple) -> inspect.Signature:
+    """What ``help`` and editors show."""
+    known = inspect.Parameter
+    default = lambda f: known.empty if f.default is dataclasses.MISSING else f.default
+    return inspect.Signature(
+        [known(f.name, known.POSITIONAL_OR_KEYWORD, default=default(f), annotation=f.type) for f in fields]
+    )
+
+
+def _without_self(init: Callable) -> inspect.Signature:
+    whole = inspect.signature(init)
+    return whole.replace(parameters=[*whole.parameters.values()][1:])
 
 
 def show(given: Any) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from sonde.data.stream import placed
 from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
 from sonde.nn import Layer, Network, default_names, identity
 from sonde.nn.network import as_network
-from sonde.progress import watcher
+from sonde.progress import Lines, watcher
 from sonde.run import Run, count, predictor
 from sonde.tracking import Tracker
 from sonde.train import (
@@ -194,9 +192,11 @@ def _carry_out(
     began, free = time.perf_counter(), available()
     on_device = placed(data)
     prepared = plan.prepare(dict(data.train))
-    needed = _needed(net, prepared, on_device, free, loud=progress is not False)
+    needed, scarce = _needed(net, prepared, on_device, free)
     title = progress if isinstance(progress, str) else "training"
     shown = watcher(title, lines=bool(progress)) if progress is not False else None
+    if needed and (shown or (scarce and progress is not False)):
+        (shown or Lines(title)).say(needed)
     observers = _as_observers(observer)
     trackers = [w for w in observers if isinstance(w, Tracker)]
     watchers = [w for w in (shown, *observers) if w is not None]
@@ -224,7 +224,8 @@ def _carry_out(
         "train": sum(r.train_seconds for r in records),
         "total": time.perf_counter() - began,
     }
-    said = _decisions(network, prepared, data, records) + needed + [t.failed for t in trackers if t.failed]
+    said = _decisions(network, prepared, data, records)
+    said += [line for line in (needed, *(t.failed for t in trackers)) if line]
     run = Run(network, records, plan, seed, data, said, seconds, folder)
     if folder is not None:
         run.save(folder)
@@ -233,22 +234,18 @@ def _carry_out(
     return run
 
 
-def _needed(net: Network, plan: Plan, data: Any, free: int | None, loud: bool) -> list[str]:
-    """What memory the run takes, in words; if that is most of what is free, also on stderr, before it begins."""
+def _needed(net: Network, plan: Plan, data: Any, free: int | None) -> tuple[str, bool]:
+    """What memory the run takes, in words, and whether that is most of what is free."""
     try:
         memory = estimate(net, plan, data)
     except Exception:  # whatever is wrong, the run itself says it better
-        return []
+        return "", False
     if free is None or memory.total <= 0.9 * free:
-        return [f"memory: {memory}"]
-    look = (
+        return f"memory: {memory}", False
+    return (
         f"look: the run takes {memory}, and only {free / 1e6:,.0f} MB are free: a smaller batch or network takes less, "
         "and Dataset(..., chunk=) keeps only so many training rows on the device"
-    )
-    if loud and sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            print(look, file=sys.stderr, flush=True)
-    return [look]
+    ), True
 
 
 def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record]) -> list[str]:

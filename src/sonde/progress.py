@@ -50,6 +50,11 @@ class Bar:
                 chosen.append(word)
         return "  ".join(word for word in shown if word and word in chosen)
 
+    def say(self, words: str) -> None:
+        """A line above the bar, which stays."""
+        with contextlib.suppress(OSError):
+            self._console.print(f"{self._title}: {words}", markup=False, highlight=False)
+
     def close(self) -> None:
         """Take the bar away."""
         with contextlib.suppress(OSError):
@@ -72,7 +77,13 @@ class Lines:
         phase = "" if d.phases == 1 else f" phase {d.phase + 1}/{d.phases}"
         end = d.outcome.words if ended else ""
         parts = (f"epoch {_count(d.epoch)}", f"step {d.step}/{d.total}", _rate(d), *_losses(d), _left(d), end)
-        line = f"{self._title}{phase}: {', '.join(filter(None, parts))}"
+        self._print(f"{self._title}{phase}: {', '.join(filter(None, parts))}")
+
+    def say(self, words: str) -> None:
+        """A line of its own."""
+        self._print(f"{self._title}: {words}")
+
+    def _print(self, line: str) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
             print(line, file=self._file or sys.stderr, flush=True)
 

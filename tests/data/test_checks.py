@@ -265,3 +265,11 @@ def test_gaps_and_many_categories_are_told(seed):
 def test_tables_of_which_nothing_can_be_learned_are_refused(seed, changed, target, message):
     with pytest.raises(DataError, match=message):
         examine_table(table(seed, **changed), target)
+
+
+def test_where_every_column_is_left_out_the_reasons_are_said():
+    rows = [{"id": i, "same": 5, "y": i % 2} for i in range(40)]
+    with pytest.raises(
+        DataError, match="no column is left to learn from: 'id' is an identifier.*; 'same' is the same in every row: 5"
+    ):
+        sd.data.read(rows, target="y")

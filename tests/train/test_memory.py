@@ -96,14 +96,18 @@ def test_what_is_free_is_known_here():
     assert free is None or 10**7 < free < 10**14
 
 
-def test_a_run_says_what_it_takes_and_warns_before_it_begins_if_that_is_most_of_what_is_free(monkeypatch, capsys):
+def test_a_run_says_what_it_takes_before_it_begins_and_warns_if_that_is_most_of_what_is_free(monkeypatch, capsys):
     data = sd.data.Dataset({"x": np.zeros((100, 20), np.float32), "y": np.arange(100) % 3})
     told = lambda **more: sd.fit(network().spec, data, sd.Classify(), sd.SGD(0.1), epochs=1, **more).decisions
+    before = lambda said: lambda _: said.append(capsys.readouterr().err)
+    first: list[str] = []
+    assert any(line.startswith("memory: about ") for line in told(progress=True, observer=before(first)))
+    assert first[0].startswith("training: memory: about ")
     assert any(line.startswith("memory: about ") for line in told())
-    assert "look:" not in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr("sonde.fitting.available", lambda: 1_000_000)
-    said = []
-    assert any("only 1 MB are free" in line for line in told(observer=lambda _: said.append(capsys.readouterr().err)))
+    said: list[str] = []
+    assert any("only 1 MB are free" in line for line in told(observer=before(said)))
     assert "look: the run takes about" in said[0]
     told(progress=False)
     assert "look:" not in capsys.readouterr().err

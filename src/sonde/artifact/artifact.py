@@ -233,13 +233,14 @@ class Artifact:
 
     def _repr_html_(self) -> str:
         """For notebooks: what it predicts and takes, and its layers."""
-        row = f"{self.inputs['dtype']}{self.inputs['shape']}"
+        row = f"{self.inputs['dtype']}{self.inputs['shape']}" if self.encoder is None else "raw columns, as below"
         facts = [("predicts", PREDICTS[self.predicts]), ("a row", row)]
         facts += [("labels", ", ".join(self.labels))] if self.labels else []
         like = jax.ShapeDtypeStruct((1, *self.inputs["shape"]), np.dtype(self.inputs["dtype"]))
         shown = () if self.inputs.get("padded") or self.method != "__call__" else (like,)
         header, *rows = layers(self.network, *shown)
-        return table(("", ""), facts) + table(header, rows)
+        takes = "" if self.encoder is None else table(("column", "taken as"), self.encoder.lines())
+        return table(("", ""), facts) + takes + table(header, rows)
 
     def __repr__(self) -> str:
         return f"Artifact({self.network!r}, predicts={self.predicts!r})"

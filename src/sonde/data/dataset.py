@@ -11,7 +11,7 @@ import numpy as np
 
 from sonde._batch import Padded
 from sonde._errors import ArgumentError, DataError, MemberError, nearest, shape_of
-from sonde._html import table
+from sonde._html import listed, table
 from sonde._store import fingerprint
 from sonde.data.checks import examine
 from sonde.data.encoder import Encoder
@@ -243,19 +243,25 @@ class Dataset:
         return fingerprint(dict(evidence(name, array) for name, array in arrays.items()))
 
     def _repr_html_(self) -> str:
-        """For notebooks: the columns of each split, and how often each class is there."""
+        """For notebooks: the columns of each split, how often each class is there, and what to know of them."""
         kinds = {name: f"{c.dtype}{list(c.shape[1:]) or ''}" for name, c in self.train.items()}
         rows = [[name, kind, *(f"{part.rows:,}" for part in self.splits.values())] for name, kind in kinds.items()]
+        told = [] if self.encoder is None else self.encoder.summary()
+        told += [f"look: {finding}" for finding in self.findings]
         shown = table(["column", "a row", *self.splits], rows, "Dataset")
+        return shown + self._counts() + (listed(told) if told else "")
+
+    def _counts(self) -> str:
+        """How often each class is there, as a table; nothing where there are no classes."""
         y = self.train.get("y")
         if y is None or np.ndim(y) != 1 or y.dtype.kind not in "iu":
-            return shown
+            return ""
         classes = self.classes
         counts = [np.bincount(part.y, minlength=classes) for part in self.splits.values()]
         names = self.labels or tuple(map(str, range(classes)))
         few = [[names[k], *(f"{c[k]:,}" for c in counts)] for k in range(min(classes, _SHOWN))]
         more = f"the first {_SHOWN} of {classes:,} classes" if classes > _SHOWN else "rows of each class"
-        return shown + table(["class", *self.splits], few, more)
+        return table(["class", *self.splits], few, more)
 
     def __repr__(self) -> str:
         lines = [f"  {split}: {part}" for split, part in self.splits.items()]

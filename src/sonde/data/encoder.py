@@ -234,9 +234,12 @@ class Encoder(Value):
 
     def describe(self) -> str:
         """A line a column: what it is taken for."""
-        lines = [f"  {name}: {_described(e)}" for name, e in self.columns]
-        lines += [f"  {name} (target): {_described(e)}" for name, e in self.target]
-        return "\n".join(lines)
+        return "\n".join(f"  {name}: {kind}" for name, kind in self.lines())
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Each column with what it is taken for, the target last."""
+        columns = [(name, _described(e)) for name, e in self.columns]
+        return columns + [(f"{name} (target)", _described(e)) for name, e in self.target]
 
 
 def task_of(target: np.ndarray) -> str:
@@ -321,4 +324,3 @@ def _described(e: Encoding) -> str:
 def rows_of_table(table: Table, rows: Any) -> Table:
     """Some rows of every column."""
     return {name: column[rows] for name, column in table.items()}
-

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -62,6 +61,8 @@ def cifar(path: Path) -> dict[str, np.ndarray]:
         FormatError: it is another archive, truncated or damaged.
         SourceError: it cannot be read.
     """
+    import tarfile  # takes a while
+
     files = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
     wanted = {f"{CIFAR_FOLDER}/{name}": name for names in files.values() for name in names}
     found: dict[str, bytes] = {}

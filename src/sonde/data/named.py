@@ -11,7 +11,7 @@ import numpy as np
 from sonde._errors import ArgumentError, nearest
 from sonde.data import sources
 from sonde.data.dataset import Dataset
-from sonde.data.reading import from_table
+from sonde.data.reading import read
 from sonde.data.splitting import split_rows
 from sonde.data.tables import Table
 
@@ -69,11 +69,11 @@ def _images(read: Callable[[], dict[str, np.ndarray]], names: tuple[str, ...], h
     return made
 
 
-def _table(read: Callable[[], Table], target: str, task: str) -> Callable[..., Dataset]:
+def _table(source: Callable[[], Table], target: str, task: str) -> Callable[..., Dataset]:
     """A table of which ``target`` is told from the other columns."""
 
     def made(seed: int, valid: float = 0.15, test: float = 0.15) -> Dataset:
-        return from_table(read(), target, task=task, valid=valid, test=test, seed=seed)
+        return read(source(), target, task=task, valid=valid, test=test, seed=seed)
 
     return made
 

@@ -73,29 +73,6 @@ def read(
         split = split or ("split" if "split" in table else None)
         if target is None:
             raise DataError(f"{source} holds images but no sub-folders, so nothing says what they show")
-    return from_table(
-        table, target, task=task, columns=columns, drop=drop, valid=valid, test=test, seed=seed,
-        groups=groups, time=time, split=split, weight=weight, window=window,
-    )  # fmt: skip
-
-
-def from_table(
-    table: Table,
-    target: str | None = None,
-    *,
-    task: str = "auto",
-    columns: Mapping[str, Any] | None = None,
-    drop: Any = (),
-    valid: float = 0.15,
-    test: float = 0.15,
-    seed: int = 0,
-    groups: str | None = None,
-    time: str | None = None,
-    split: str | None = None,
-    weight: str | None = None,
-    window: Windows | None = None,
-) -> Dataset:
-    """A data set from a table in memory; the arguments are those of `read`."""
     for name in (*drop, *(columns or {}), *filter(None, (target, groups, time, split, weight))):
         if name not in table:
             raise DataError(f"there is no column {name!r}{nearest(name, table)}")
@@ -112,27 +89,29 @@ def from_table(
     notes += [f"column {name!r} is left out: {why}" for name, why in kept.items()] + list(found)
     inputs = {name: c for name, c in inputs.items() if name not in kept}
 
+    if kept and not inputs.keys() - {target}:
+        raise DataError(
+            f"no column is left to learn from: {'; '.join(f'{name!r} is {why}' for name, why in kept.items())}"
+        )
+
     parts = _split(table, target, task, valid, test, seed, groups, time, split, window)
-    encoder = Encoder.of(
-        rows_of_table(inputs, parts["train"]),
-        target,
-        task=task,
-        columns={name: e for name, e in (columns or {}).items() if name in inputs},
-        window=window,
-    )
-    encoded = {}
-    for part, rows in parts.items():
-        if not len(rows):
-            continue
-        try:
-            encoded[part] = encoder.encode(rows_of_table(inputs, rows))
-        except DataError as error:
-            raise DataError(f"in the {part} split, {error}") from None
-        if weight is not None:
-            if window is not None:
-                raise ArgumentError("windows of a series have no weights")
-            encoded[part]["weight"] = table[weight][rows]
+    own = {name: e for name, e in (columns or {}).items() if name in inputs}
+    encoder = Encoder.of(rows_of_table(inputs, parts["train"]), target, task=task, columns=own, window=window)
+    encoded: dict[str, Any] = {part: _encoded(encoder, inputs, rows, part) for part, rows in parts.items() if len(rows)}
+    if weight is not None:
+        if window is not None:
+            raise ArgumentError("windows of a series have no weights")
+        for part in encoded:
+            encoded[part]["weight"] = table[weight][parts[part]]
     return Dataset(**encoded, labels=encoder.labels, encoder=encoder, notes=tuple(notes))
+
+
+def _encoded(encoder: Encoder, inputs: Table, rows: np.ndarray, part: str) -> dict[str, Any]:
+    """Some rows as arrays."""
+    try:
+        return encoder.encode(rows_of_table(inputs, rows))
+    except DataError as error:
+        raise DataError(f"in the {part} split, {error}") from None
 
 
 def _with_target(table: Table, target: str) -> tuple[Table, int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from sonde._errors import ArgumentError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 def is_stream(columns: Any) -> bool:
@@ -26,6 +28,8 @@ class Feed:
     """
 
     def __init__(self, stream: Any, phase: Any, key: Any) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # takes a while
+
         if any(turn.repeats > 1 for turn in phase.turns):
             raise ArgumentError(
                 "a turn with repeats draws several minibatches a step, which a stream does not hand over; "
