@@ -18,11 +18,16 @@ from sonde.nn.initializers import (
 from sonde.nn.network import Bound, Layer, Network, build
 from sonde.nn.noise import Dropout
 from sonde.nn.norm import BatchNorm
+from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from sonde.nn.rewrite import replace_all
 from sonde.nn.scope import Scope
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "BatchNorm",
+    "Bidirectional",
     "Bound",
     "Constant",
     "Dense",

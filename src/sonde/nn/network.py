@@ -18,7 +18,18 @@ from sonde._random import root
 from sonde._tree import Patterns, match, parent, select
 from sonde._types import Array, Variables
 from sonde._value import Value, show
-from sonde.nn.scope import Frame, Missing, Reached, Scope, called, everywhere, located, nowhere
+from sonde.nn.scope import (
+    FORWARD_MODE,
+    Frame,
+    Missing,
+    Reached,
+    Scope,
+    called,
+    everywhere,
+    is_forward_mode,
+    located,
+    nowhere,
+)
 
 
 class Layer(Value):
@@ -352,6 +363,10 @@ def tidy(function: Callable, *args: Any) -> Any:
     except SondeError as error:
         error.__notes__ = [n for n in getattr(error, "__notes__", []) if "JAX" not in n]
         raise error.with_traceback(spare(error)) from None
+    except TypeError as error:
+        if is_forward_mode(error):
+            raise LayerError(f"the network {FORWARD_MODE}").with_traceback(spare(error)) from None
+        raise
 
 
 @jax.jit

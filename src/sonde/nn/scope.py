@@ -322,12 +322,25 @@ def _one_name_one_layer(first: Any, second: Any, path: str) -> None:
         )
 
 
+FORWARD_MODE = (
+    "has a fast gradient of its own, which forward mode (jvp, jacfwd, hessian) cannot go through. Build it from "
+    "nn.replace_all(spec, plain_gradient=True), or use reverse mode (grad, vjp, jacrev)"
+)
+
+
+def is_forward_mode(error: Exception) -> bool:
+    """Whether forward mode met a gradient that is for reverse mode only."""
+    return isinstance(error, TypeError) and "custom_vjp" in str(error)
+
+
 def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
     """An error with the layer it happened in and what the layer was given, without the frames of JAX."""
     where = f"  in {path}: {layer} on {', '.join(map(shape_of, xs)) or 'nothing'}"
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None:
         frames = frames.tb_next
+    if is_forward_mode(error):
+        error = LayerError(f"{path} {FORWARD_MODE}").with_traceback(spare(error))
     inside_jax = frames is not None and "/jax/" in frames.tb_frame.f_code.co_filename.replace("\\", "/")
     if inside_jax and not isinstance(error, SondeError):
         first = str(error).strip().split("\n")[0].rstrip(".")
