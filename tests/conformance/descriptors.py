@@ -110,6 +110,27 @@ COMBINED = [
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
 
+
+
+def lengths(x: Inputs) -> Inputs:
+    """Draws sequences of other lengths than their arrays."""
+    return lambda rng: sd.Padded(values := x(rng), jnp.asarray(rng.integers(0, values.shape[1] + 1, ROWS), jnp.int32))
+
+
+def of_sequences(name: str, part: nn.Layer, x: Inputs, y: tuple) -> Case:
+    """A layer that takes sequences of different lengths, which are no numbers to differentiate by, and gives rows."""
+    return dataclasses.replace(layer(name, part, lengths(x), y), smooth=(0,))
+
+
+SEQUENCES = [
+    layer("RNN", nn.RNN(3), normal(ROWS, 4, 2), f32(ROWS, 4, 3)),
+    layer("LSTM", nn.LSTM(3), normal(ROWS, 4, 2), f32(ROWS, 4, 3)),
+    layer("LSTM plain", nn.LSTM(3, plain_gradient=True), normal(ROWS, 4, 2), f32(ROWS, 4, 3)),
+    of_sequences("LSTM of lengths", nn.LSTM(3, last=True), normal(ROWS, 4, 2), f32(ROWS, 3)),
+    layer("GRU", nn.GRU(3, reverse=True), normal(ROWS, 4, 2), f32(ROWS, 4, 3)),
+    layer("Bidirectional", nn.Bidirectional(nn.GRU(3)), normal(ROWS, 4, 2), f32(ROWS, 4, 6)),
+]
+
 # ------------------------------------------------------------------------------------ functions
 
 
@@ -351,6 +372,7 @@ PROBES = [
 CASES: list[Case] = [
     *LAYERS,
     *COMBINED,
+    *SEQUENCES,
     *ACTIVATIONS,
     *LOSSES,
     *OBJECTIVES,
