@@ -93,3 +93,12 @@ def test_the_baseline_is_the_majority_or_the_mean_of_the_training_rows():
     assert float(baseline("numbers", train, part)["rmse"]) == pytest.approx(np.sqrt((0 + 4 + 4) / 3))
     weighted = sd.data.Columns({"x": np.zeros((3, 1)), "y": [1.0, 2.0, 6.0], "weight": [1.0, 0.0, 1.0]})
     assert float(baseline("numbers", weighted, part)["rmse"]) == pytest.approx(np.sqrt((0.25 + 2.25 + 6.25) / 3))
+
+
+def test_a_loss_that_rises_while_the_answers_stay_right_is_not_called_learning_by_heart():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 10)).astype(np.float32)
+    run = fit(sd.data.Dataset.of(x, (x[:, 0] > 0).astype(int)), sd.Classify(), 2, epochs=80, width=64)
+    said = run.explain()
+    assert "no more apart than chance makes them" in said and "overfitting" in str(run)
+    assert "it grows too sure of itself" in said and "overfitting" not in said

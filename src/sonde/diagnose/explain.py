@@ -84,9 +84,7 @@ def _says(run: Any) -> Iterator[str]:
     if valid is None:
         yield f"{name} on training rows {train}; there are no validation rows to tell what it learned by heart"
         return
-    there = run.evaluate("valid")[name]
-    gap = (train.value - there.value) * _better(kind)
-    error = float(np.hypot(train.error or 0, there.error or 0))
+    there, gap, error = _gap(run, kind, train)
     both = f"{name} {train} on training rows, {there} on validation rows"
     if gap <= 2 * error:
         yield f"{both}: no more apart than chance makes them, so it learned little by heart"
@@ -99,13 +97,18 @@ def _says(run: Any) -> Iterator[str]:
 def _next(run: Any) -> list[str]:
     last, kind = run.records[-1], run.artifact.predicts
     said = advice(last)
+    if "overfitting" in said and kind in FIRST and not _apart(run, kind):
+        said = (
+            f"by the loss it learned the training rows much better than the validation rows, by the {FIRST[kind]} not: "
+            "it grows too sure of itself. Fewer epochs (Patience), L2 or Classify(smoothing=0.1) may help."
+        )
     tries = [said] if said else []
     if last.outcome == Outcome.FINISHED and last.rounds >= 4 and last.best is not None:
         if last.best >= last.rounds - max(1, last.rounds // 10) and run.data.valid is not None:
             tries.append(f"to go on from here: fit(run.network, ..., epochs={max(1, round(last.epochs))})")
     if kind not in FIRST or last.outcome == Outcome.DIVERGED:
         return tries
-    tries += _fit_of(run, kind) + ([] if "overfitting" in said else _by_heart(run, kind))
+    tries += _fit_of(run, kind) + ([] if "by the loss" in said or "overfitting" in said else _by_heart(run, kind))
     part, whose = (run.data.train, "training") if run.data.valid is None else (run.data.valid, "validation")
     told = run.said(part)
     return tries + (_classes(run, part, told, whose) if kind == "classes" else _residuals(part, told, whose))
@@ -130,15 +133,26 @@ def _by_heart(run: Any, kind: str) -> list[str]:
     """Overfitting: the training rows come out far better than the validation rows."""
     if run.data.valid is None:
         return []
-    train, valid = _scores(run, run.data.train)[FIRST[kind]], run.evaluate("valid")[FIRST[kind]]
-    gap = (train.value - valid.value) * _better(kind)
-    wrong = 1 - valid.value if kind == "classes" else valid.value
-    if gap <= 0.5 * wrong or gap <= 2 * float(np.hypot(train.error or 0, valid.error or 0)):
+    valid, gap, _ = _gap(run, kind, _scores(run, run.data.train)[FIRST[kind]])
+    if gap <= 0.5 * (1 - valid.value if kind == "classes" else valid.value) or not _apart(run, kind):
         return []
     return [
         "more than half of what is wrong on validation rows is right on training rows (overfitting): KeepBest() or "
         "Patience(5), Dropout, L2 or more data may help."
     ]
+
+
+def _gap(run: Any, kind: str, train: Score) -> tuple[Score, float, float]:
+    """The first metric on validation rows, how much better it is on training rows, and that difference's error."""
+    there = run.evaluate("valid")[FIRST[kind]]
+    gap = (train.value - there.value) * _better(kind)
+    return there, gap, float(np.hypot(train.error or 0, there.error or 0))
+
+
+def _apart(run: Any, kind: str) -> bool:
+    """Whether training and validation rows differ by more than chance."""
+    _, gap, error = _gap(run, kind, _scores(run, run.data.train)[FIRST[kind]])
+    return gap > 2 * error
 
 
 def _classes(run: Any, part: Any, told: np.ndarray, whose: str) -> list[str]:
