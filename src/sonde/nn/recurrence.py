@@ -108,12 +108,12 @@ def _forward(step: Callable, count: int, z: Array, recurrent: Array, bias: Array
     return lax.scan(one, (jnp.zeros((rows, units), kind),) * count, z)[1]
 
 
-def _with_kept(step: Callable, _: Callable, count: int, z: Array, recurrent: Array, bias: Array) -> tuple:
+def _with_kept(step: Callable, back: Callable, count: int, z: Array, recurrent: Array, bias: Array) -> tuple:
     hs, kept = _forward(step, count, z, recurrent, bias)
     return hs, (hs, kept, z, recurrent, bias)
 
 
-def _backward(_: Callable, back: Callable, count: int, saved: tuple, dhs: Array) -> tuple:
+def _backward(step: Callable, back: Callable, count: int, saved: tuple, dhs: Array) -> tuple:
     hs, kept, z, recurrent, bias = saved
     rows, units = hs.shape[1:]
 

@@ -288,13 +288,16 @@ def _read(layer: Any, x: Any, states: Callable[[Array], Array]) -> Any:
             "are tokens, nn.Scale if they are quantities"
         )
     hs = states(_turned(values, lengths) if layer.reverse else values).swapaxes(0, 1)
-    if layer.last and lengths is None:
-        return hs[:, -1]
     if layer.last:
-        at_end = jnp.take_along_axis(hs, jnp.maximum(lengths - 1, 0)[:, None, None], 1)[:, 0]
-        return jnp.where(lengths[:, None] > 0, at_end, 0)
+        return hs[:, -1] if lengths is None else _at_end(hs, lengths)
     hs = _turned(hs, lengths) if layer.reverse else hs
     return hs if lengths is None else x.with_values(hs)
+
+
+def _at_end(hs: Array, lengths: Array) -> Array:
+    """The states after each row's last step, 0 where there is none."""
+    found = jnp.take_along_axis(hs, jnp.maximum(lengths - 1, 0)[:, None, None], 1)[:, 0]
+    return jnp.where(lengths[:, None] > 0, found, 0)
 
 
 def _turned(values: Array, lengths: Array | None) -> Array:
