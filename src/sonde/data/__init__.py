@@ -5,23 +5,22 @@ from sonde.data.encoder import Encoder, Windows
 from sonde.data.encoding import (
     Amount,
     Array,
-    BagOfWords,
     Boolean,
     Categorical,
     Date,
     Encoding,
     Labels,
     Numeric,
-    Picture,
-    Tokens,
 )
 from sonde.data.files import open_folder, write
+from sonde.data.images import Picture
 from sonde.data.named import load
 from sonde.data.reading import read
 from sonde.data.sampling import Balanced, Bootstrap, Folds, InOrder, Pairs, Sampler, Shuffled, shuffle
 from sonde.data.splitting import given_rows, split_rows
 from sonde.data.stream import Streamed
 from sonde.data.tables import table_of
+from sonde.data.text import BagOfWords, Tokens
 
 __all__ = [
     "Amount",

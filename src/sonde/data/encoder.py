@@ -13,18 +13,16 @@ from sonde._value import Value
 from sonde.data.encoding import (
     Amount,
     Array,
-    BagOfWords,
     Boolean,
     Categorical,
     Date,
     Encoding,
     Labels,
     Numeric,
-    Picture,
-    Tokens,
-    words_of,
 )
+from sonde.data.images import Picture
 from sonde.data.tables import Table, is_picture, table_of
+from sonde.data.text import BagOfWords, Tokens, words_of
 
 WORDS: dict[str, Encoding] = {
     "number": Numeric(),

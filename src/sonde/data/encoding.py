@@ -1,18 +1,18 @@
 """Encodings: how one raw column becomes numbers. Each is fitted on training rows and then frozen.
 
+Here are those of single values and of targets; `sonde.data.text` and `sonde.data.images` have the others.
+
 `fit` fills in what has to be learned from the rows; `encode` uses it, and refuses rows that it was not fitted for.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from sonde._batch import Padded
-from sonde._errors import ArgumentError, DataError, SourceError, shape_of
+from sonde._errors import ArgumentError, DataError, shape_of
 from sonde._value import Value
 
 
@@ -139,7 +139,7 @@ class Categorical(Encoding):
 
     def fit(self, values: np.ndarray) -> Encoding:
         """Learn the names."""
-        count = Counter(_as_names(values))
+        count = Counter(as_names(values))
         kept = sorted(count, key=lambda name: (-count[name], name))[: self.most]
         return self.replace(categories=tuple(_ordered(kept)))
 
@@ -147,7 +147,7 @@ class Categorical(Encoding):
         """[rows, names]."""
         at = {name: i for i, name in enumerate(self.categories)}
         encoded = np.zeros((len(values), len(at)), np.float32)
-        for row, name in zip(encoded, _as_names(values), strict=True):
+        for row, name in zip(encoded, as_names(values), strict=True):
             if name in at:
                 row[at[name]] = 1
         return encoded
@@ -186,7 +186,7 @@ class Boolean(Encoding):
 
     def _truths(self, values: np.ndarray) -> np.ndarray:
         known = {"true": 1.0, "yes": 1.0, "1": 1.0, "false": 0.0, "no": 0.0, "0": 0.0, "": np.nan}
-        names = [name.lower() for name in _as_names(values)]
+        names = [name.lower() for name in as_names(values)]
         odd = next((i for i, name in enumerate(names) if name not in known), None)
         if odd is not None:
             raise DataError(f"it takes true and false; row {odd} has {names[odd]!r}")
@@ -251,156 +251,6 @@ class Date(Encoding):
         return np.where(np.isnat(values), np.nan, values.astype("datetime64[us]").astype(np.int64) / 86_400e6)
 
 
-class BagOfWords(Encoding):
-    """Text as how often each known word is in it: tf-idf, (1 + log n) log(rows / rows with the word), of length 1.
-
-    Args:
-        most: words kept at most, those in the most rows.
-        words: learned.
-        weights: learned: log(rows / rows with the word), a number a word.
-
-    Source: G. Salton and C. Buckley, "Term-weighting approaches in automatic text retrieval" (1988).
-
-    Example:
-        >>> import numpy as np
-        >>> import sonde as sd
-        >>> bag = sd.data.BagOfWords().fit(np.array(["free prize", "see you", "free prize now"], object))
-        >>> bag.words, bag.encode(np.array(["a free, free thing"], object)).tolist()
-        (('free', 'prize'), [[1.0, 0.0]])
-    """
-
-    most: int = 2000
-    words: tuple[str, ...] = ()
-    weights: tuple[float, ...] = ()
-
-    def fit(self, values: np.ndarray) -> Encoding:
-        """Learn the words that are in two rows or more."""
-        seen = Counter(word for text in _as_names(values) for word in set(words_of(text)))
-        kept = sorted((w for w in seen if seen[w] > 1), key=lambda w: (-seen[w], w))[: self.most]
-        if not kept:
-            raise DataError("no word is in two of its rows; leave the column out")
-        kept = sorted(kept)
-        weights = tuple(round(float(np.log((1 + len(values)) / (1 + seen[w])) + 1e-3), 6) for w in kept)
-        return self.replace(words=tuple(kept), weights=weights)
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """[rows, words]."""
-        at = {word: i for i, word in enumerate(self.words)}
-        bags = np.zeros((len(values), len(at)), np.float32)
-        for bag, text in zip(bags, _as_names(values), strict=True):
-            for word, n in Counter(words_of(text)).items():
-                if word in at:
-                    bag[at[word]] = (1 + np.log(n)) * self.weights[at[word]]
-        return bags / np.maximum(np.linalg.norm(bags, axis=1, keepdims=True), 1e-12)
-
-    def names(self, column: str) -> tuple[str, ...]:
-        """A feature a word."""
-        return tuple(f"{column}: {word}" for word in self.words)
-
-
-class Tokens(Encoding):
-    """Text as a sequence of whole numbers, `Padded`, its length kept: 0 is filling, 1 what was never seen.
-
-    Args:
-        by: ``"word"`` or ``"character"``.
-        longest: what is beyond so many is cut off; 0: as long as the longest training row.
-        most: tokens known at most, the most frequent ones.
-        vocabulary: learned: token i + 2 is vocabulary[i].
-
-    Example:
-        >>> import numpy as np
-        >>> import sonde as sd
-        >>> letters = sd.data.Tokens("character").fit(np.array(["abba", "ab"], object))
-        >>> letters.encode(np.array(["bac"], object)).values.tolist(), letters.decode([[3, 2, 1, 0]])
-        ([[3, 2, 1, 0]], ['ba?'])
-    """
-
-    by: str = "word"
-    longest: int = 0
-    most: int = 20_000
-    vocabulary: tuple[str, ...] = ()
-    alone: ClassVar[bool] = True
-
-    def check(self) -> None:
-        """Refuse other units than words and characters."""
-        if self.by not in ("word", "character"):
-            raise ArgumentError(f"by must be 'word' or 'character'; got {self.by!r}")
-
-    def _parts(self, values: np.ndarray) -> list[list[str]]:
-        part = words_of if self.by == "word" else list
-        return [part(text) for text in _as_names(values)]
-
-    def fit(self, values: np.ndarray) -> Encoding:
-        """Learn the vocabulary, and the length."""
-        parts = self._parts(values)
-        seen = Counter(token for row in parts for token in row)
-        if not seen:
-            raise DataError("its rows hold no text; leave the column out")
-        kept = sorted(seen, key=lambda token: (-seen[token], token))[: self.most]
-        return self.replace(vocabulary=tuple(kept), longest=self.longest or max(map(len, parts)))
-
-    def encode(self, values: np.ndarray) -> Padded:
-        """Whole numbers [rows, longest], and lengths."""
-        at = {token: i + 2 for i, token in enumerate(self.vocabulary)}
-        return Padded.of([[at.get(token, 1) for token in row] for row in self._parts(values)], self.longest)
-
-    def decode(self, rows: Any) -> list[str]:
-        """Text again, with ``?`` for what was never seen."""
-        known = (None, "?", *self.vocabulary)
-        between = " " if self.by == "word" else ""
-        return [between.join(known[i] for i in row if i) for row in np.asarray(rows).tolist()]
-
-
-class Picture(Encoding):
-    """Image files, resized to one size, a byte a pixel and channel; the network scales them.
-
-    Args:
-        height: of what the network sees; 0: learned, that of most training images, 64 at most.
-        width: likewise.
-        channels: 1 (gray) or 3 (color); 0: learned.
-
-    Example:
-        >>> import numpy as np, tempfile
-        >>> from PIL import Image
-        >>> import sonde as sd
-        >>> file = tempfile.mkdtemp() + "/red.png"
-        >>> Image.new("RGB", (10, 6), "red").save(file)
-        >>> sd.data.Picture().fit(np.array([file], object)).encode(np.array([file], object)).shape
-        (1, 6, 10, 3)
-    """
-
-    height: int = 0
-    width: int = 0
-    channels: int = 0
-    alone: ClassVar[bool] = True
-
-    def fit(self, values: np.ndarray) -> Encoding:
-        """Learn the size and the channels from (at most 200 of) the images."""
-        some = [_opened(i, v) for i, v in enumerate(values[:: max(1, len(values) // 200)])]
-        (width, height), _ = Counter(image.size for image in some).most_common(1)[0]
-        small = min(1.0, 64 / max(width, height))
-        gray = all(image.mode in ("L", "1", "I;16", "LA") for image in some)
-        return self.replace(
-            height=self.height or max(1, round(small * height)),
-            width=self.width or max(1, round(small * width)),
-            channels=self.channels or (1 if gray else 3),
-        )
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """uint8 [rows, height, width, channels]."""
-        if values.dtype != object and values.ndim > 1:  # pixels already
-            wanted = (len(values), self.height, self.width, self.channels)
-            if values.dtype != np.uint8 or values.shape not in (wanted, wanted[:-1]):
-                raise DataError(f"it takes files, or pixels uint8{list(wanted)}; got {shape_of(values)}")
-            return values.reshape(wanted)
-        mode = {1: "L", 3: "RGB"}[self.channels]
-        pixels = np.zeros((len(values), self.height, self.width, self.channels), np.uint8)
-        for i, value in enumerate(values):
-            image = _opened(i, value).convert(mode).resize((self.width, self.height), 2)  # bilinear
-            pixels[i] = np.asarray(image).reshape(pixels.shape[1:])
-        return pixels
-
-
 class Array(Encoding):
     """Arrays of numbers, taken as they are: rows of the shape and type that it was fitted for.
 
@@ -444,12 +294,12 @@ class Labels(Encoding):
 
     def fit(self, values: np.ndarray) -> Encoding:
         """Learn the names."""
-        return self.replace(classes=tuple(_ordered(set(_as_names(values)) - {""})))
+        return self.replace(classes=tuple(_ordered(set(as_names(values)) - {""})))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """int32 [rows]."""
         at = {name: i for i, name in enumerate(self.classes)}
-        names = _as_names(values)
+        names = as_names(values)
         odd = next((i for i, name in enumerate(names) if name not in at), None)
         if odd is not None:
             known = ", ".join(self.classes[:10])
@@ -491,11 +341,6 @@ class Amount(Encoding):
         return v
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text, in small letters: runs of two or more letters, digits or apostrophes."""
-    return re.findall(r"\w[\w']+", text.lower())
-
-
 def _as_numbers(values: np.ndarray) -> np.ndarray:
     """A raw column of numbers, NaN where one is missing."""
     if values.dtype.kind in "fiub" and values.ndim == 1:
@@ -520,7 +365,7 @@ def _is_float(value: Any) -> bool:
     return True
 
 
-def _as_names(values: np.ndarray) -> list[str]:
+def as_names(values: np.ndarray) -> list[str]:
     """A raw column as text, "" where a value is missing; 3.0 is the same name as 3."""
     if values.ndim != 1:
         raise DataError(f"it takes one value a row; got {shape_of(values)}")
@@ -534,17 +379,3 @@ def _as_names(values: np.ndarray) -> list[str]:
 def _ordered(names: Any) -> list[str]:
     """Names in the order of their numbers if they are numbers, else of the alphabet."""
     return sorted(names, key=lambda n: (0, float(n), n) if _is_float(n) else (1, 0.0, n))
-
-
-def _opened(row: int, value: Any) -> Any:
-    """An image file, opened."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        image = ImageOps.exif_transpose(Image.open(value))  # the right way up
-        image.load()
-    except FileNotFoundError:
-        raise SourceError(f"row {row}: there is no image {value}") from None
-    except (UnidentifiedImageError, OSError, ValueError, AttributeError, Image.DecompressionBombError) as error:
-        raise DataError(f"row {row}: {value!r} is not an image that can be read ({error})") from None
-    return image
