@@ -27,7 +27,9 @@ words = st.text(string.ascii_lowercase, min_size=1, max_size=8)
 names = st.lists(words, max_size=3).map(tuple)
 watched = st.sampled_from(["valid/loss", "train/loss", "valid/error"])
 patterns = words | st.lists(words, min_size=1, max_size=3).map(tuple)
-activations = st.sampled_from([nn.identity, nn.relu, nn.elu, nn.sigmoid, nn.tanh, nn.softmax, nn.softplus])
+activations = st.sampled_from([nn.identity, nn.relu, nn.elu, nn.sigmoid, nn.tanh, nn.softmax, nn.softplus]) | st.builds(
+    nn.LeakyReLU, rates
+)
 initializers = st.one_of(
     st.builds(nn.Constant, st.floats(-3, 3)),
     st.builds(nn.Normal, rates),
@@ -142,14 +144,23 @@ ANY = {
 
 joins = st.sampled_from(["concat", "add", "multiply", "tuple"])
 ANY |= {
+    "Identity": st.builds(nn.Identity, rates),
+    "LeakyReLU": st.builds(nn.LeakyReLU, rates),
+    "Orthogonal": st.builds(nn.Orthogonal, rates),
+    "PReLU": st.builds(nn.PReLU, initializers),
     "Parallel": st.builds(
         lambda layers, join: nn.Parallel(*layers, join=join), st.lists(sequentials, min_size=1, max_size=3), joins
     ),
     "Residual": st.builds(nn.Residual, sequentials, st.none() | leaves),
     "Shared": st.builds(nn.Shared, sequentials, joins),
+    "Sparse": st.builds(nn.Sparse, counts, rates),
+    "Uniform": st.builds(nn.Uniform, st.floats(-9, -1), st.floats(1, 9)),
 }
 
-OPEN = {"Controller", "Encoding", "Initializer", "Layer", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"}
+OPEN = {
+    *("Activation", "Controller", "Encoding", "Initializer", "Layer"),
+    *("Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
+}
 """Kinds that are only there to be derived from."""
 
 few = settings(deadline=None, max_examples=15)

@@ -107,6 +107,7 @@ COMBINED = [
     layer("Residual with a shortcut", nn.Residual(nn.Dense(3), nn.Dense(3)), normal(ROWS, 4), f32(ROWS, 3)),
     layer("Parallel", nn.Parallel(nn.identity, a=nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 7)),
     layer("Parallel by product", nn.Parallel(nn.Dense(3), nn.Dense(3), join="multiply"), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("PReLU", nn.PReLU(), normal(ROWS, 2, 3), f32(ROWS, 2, 3)),
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
 
@@ -140,7 +141,11 @@ def activation(name: str) -> Case:
     return Case(f"nn.{name}", getattr(nn, name), lambda f, x: f(x), apart, f32(ROWS, 3), (0,))
 
 
-ACTIVATIONS = [activation(n) for n in ("identity", "relu", "elu", "sigmoid", "tanh", "softmax", "softplus")]
+ACTIVATIONS = [
+    *(activation(n) for n in ("identity", "relu", "elu", "sigmoid", "tanh", "softmax", "softplus", "log_softmax")),
+    *(activation(n) for n in ("leaky_relu", "selu", "gelu", "silu", "softsign", "arctan", "sqnl")),
+    Case("nn.LeakyReLU", nn.LeakyReLU(0.2), lambda f, x: f(x), lambda rng: (normal(ROWS, 3)(rng),), f32(ROWS, 3), (0,)),
+]
 
 
 def loss(name: str, prediction: Inputs, target: Inputs, **numbers: float) -> Case:
@@ -285,7 +290,12 @@ INITIALIZERS = [
     initializer("Normal", nn.Normal(0.1)),
     initializer("VarianceScaling", nn.VarianceScaling(1.5, "out", "normal")),
     *(initializer(name, getattr(nn, name)) for name in ("zeros", "ones", "glorot_uniform", "glorot_normal")),
-    *(initializer(name, getattr(nn, name)) for name in ("he_uniform", "he_normal")),
+    *(initializer(name, getattr(nn, name)) for name in ("he_uniform", "he_normal", "lecun_uniform", "lecun_normal")),
+    initializer("fan_in_uniform", nn.fan_in_uniform),
+    initializer("Uniform", nn.Uniform(-0.5, 0.3)),
+    initializer("Sparse", nn.Sparse(2, 0.5)),
+    initializer("Orthogonal", nn.Orthogonal(1.4)),
+    initializer("Identity", nn.Identity(0.5)),
 ]
 
 # ------------------------------------------------------------------------------------ controllers
@@ -387,6 +397,7 @@ CASES: list[Case] = [
 
 BASES = (
     nn.Layer,
+    nn.Activation,
     nn.Initializer,
     objectives.Objective,
     optim.Optimizer,

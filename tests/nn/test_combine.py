@@ -132,6 +132,13 @@ def test_padded_sequences_are_joined_and_stay_padded(rng):
         np.testing.assert_array_equal(out.lengths, seen.lengths)
 
 
+def test_of_joined_sequences_the_steps_stay_that_all_of_them_have():
+    one, other = sd.Padded(jnp.ones((2, 3, 1)), jnp.array([3, 1])), sd.Padded(jnp.ones((2, 3, 1)), jnp.array([2, 2]))
+    out = nn.Network(nn.Parallel(nn.identity, nn.Scale(2.0)))(one, other)
+    assert out.lengths.tolist() == [2, 1]
+    np.testing.assert_array_equal(out.values, [[[1, 2], [1, 2], [0, 0]], [[1, 2], [0, 0], [0, 0]]])
+
+
 # ---------------------------------------------------------------------- Shared
 
 

@@ -307,6 +307,14 @@ REFERENCES = {
     "tanh": np.tanh,
     "softmax": lambda x: scipy.special.softmax(x, -1),
     "softplus": lambda x: np.logaddexp(0, x),
+    "log_softmax": lambda x: scipy.special.log_softmax(x, -1),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "selu": lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * scipy.stats.norm.cdf(x),
+    "silu": lambda x: x * scipy.special.expit(x),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "arctan": np.arctan,
+    "sqnl": lambda x: np.select([x > 2, x >= 0, x >= -2], [1, x - x**2 / 4, x + x**2 / 4], -1),
 }
 
 
@@ -320,7 +328,7 @@ def test_activations_are_their_formulas_and_have_finite_slopes_everywhere(name, 
     assert np.isfinite(slope).all()
 
 
-@pytest.mark.parametrize("name", [name for name in REFERENCES if name != "softmax"])
+@pytest.mark.parametrize("name", [name for name in REFERENCES if "softmax" not in name])
 def test_the_slopes_of_activations_are_differences_of_their_formulas(name, rng):
     x = rng.uniform(0.1, 3, size=16) * rng.choice([-1, 1], 16)
     slope = jax.vmap(jax.grad(getattr(nn, name)))(jnp.asarray(x, jnp.float32))
@@ -333,6 +341,38 @@ def test_relu_has_no_slope_at_0():
     assert float(jax.grad(nn.relu)(0.0)) == 0
 
 
+def test_a_leaky_rectifier_has_the_slope_it_is_told_and_is_a_value(rng):
+    x = rows(rng, 5, 4)
+    np.testing.assert_allclose(nn.LeakyReLU(0.3)(x), np.where(x > 0, x, 0.3 * np.asarray(x)), **close)
+    np.testing.assert_array_equal(nn.LeakyReLU(0.0)(x), nn.relu(x))
+    np.testing.assert_array_equal(nn.LeakyReLU()(x), nn.leaky_relu(x))
+    assert nn.LeakyReLU(0.3) == nn.LeakyReLU(0.3) != nn.LeakyReLU(0.2)
+    assert nn.Sequential(nn.LeakyReLU(0.3)).names == ("leakyrelu_1",)
+    with pytest.raises(ArgumentError, match=r"slope of LeakyReLU must be a number in \[0, inf\); got -1"):
+        nn.LeakyReLU(-1)
+
+
+def test_a_learned_slope_belongs_to_its_channel_and_learns_from_what_is_below_0(rng):
+    x = rows(rng, 6, 2, 3)
+    net = nn.build(nn.PReLU(), x)
+    assert net.params["slope"].tolist() == [0.25] * 3
+    slope = np.array([0.0, 0.5, -1.0], np.float32)
+    wide = np.asarray(x, np.float64)
+    told = net.replace(params={"slope": jnp.asarray(slope)})
+    np.testing.assert_allclose(told(x), np.where(x > 0, wide, slope * wide), **close)
+    learns = jax.grad(lambda params: nn.Network(net.spec, params)(x).sum())(net.params)["slope"]
+    np.testing.assert_allclose(learns, np.minimum(wide, 0).sum((0, 1)), **close)
+    with pytest.raises(ArgumentError, match="slope_init of PReLU must be an initializer.*got 0.25"):
+        nn.PReLU(0.25)  # pyright: ignore
+
+
+def test_a_bias_is_a_firing_threshold_with_the_sign_changed():
+    votes = jnp.array([[4.0, 5.0], [5.0, 4.999], [5.0, 5.001], [20.0, -3.0]])
+    unit = nn.Dense(1, nn.sigmoid, kernel_init=nn.ones, bias_init=nn.Constant(-10.0))
+    fires = nn.build(unit, votes)(votes)[:, 0] > 0.5
+    assert fires.tolist() == [False, False, True, True]
+
+
 # ---------------------------------------------------------------------- initializers
 
 VARIANCES = {
@@ -340,6 +380,9 @@ VARIANCES = {
     "glorot_normal": lambda m, n: 2 / (m + n),
     "he_uniform": lambda m, n: 2 / m,
     "he_normal": lambda m, n: 2 / m,
+    "lecun_uniform": lambda m, n: 1 / m,
+    "lecun_normal": lambda m, n: 1 / m,
+    "fan_in_uniform": lambda m, n: 1 / (3 * m),  # which is uniform on +-1 / sqrt(m)
 }
 
 

@@ -28,7 +28,7 @@ class _Container(Layer):
         count: dict[str, int] = {}
         names = []
         for layer in layers:
-            kind = type(layer).__name__ if isinstance(layer, Layer) else getattr(layer, "__name__", "function")
+            kind = type(layer).__name__ if isinstance(layer, Value) else getattr(layer, "__name__", "function")
             count[kind] = count.get(kind, 0) + 1
             names.append(f"{kind.lower()}_{count[kind]}")
         if clash := set(names) & named.keys():
@@ -248,11 +248,12 @@ def _check_join(layer: Any) -> None:
 
 
 def _joined(join: str, kind: str, ys: list) -> Any:
-    """Outputs as one; of padded sequences the values, whose lengths must be the same."""
+    """Outputs as one; of sequences the steps that all of them have."""
     if join == "tuple":
         return tuple(ys)
     if all(isinstance(y, Padded) for y in ys):
-        return Padded(_joined(join, kind, [y.values for y in ys]), ys[0].lengths)
+        values = _joined(join, kind, [y.values for y in ys])
+        return Padded(values, functools.reduce(jnp.minimum, [y.lengths for y in ys])).with_values(values)
     alike = {y.shape[:-1] if join == "concat" else y.shape for y in ys if not isinstance(y, Padded)}
     if len(alike) != 1 or any(isinstance(y, Padded) or y.ndim < 2 for y in ys):
         rule = "[rows, ..., channels] equal in all axes but the last" if join == "concat" else "equal shapes"
