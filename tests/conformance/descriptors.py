@@ -132,6 +132,28 @@ SEQUENCES = [
     layer("Bidirectional", nn.Bidirectional(nn.GRU(3)), normal(ROWS, 4, 2), f32(ROWS, 4, 6)),
 ]
 
+WINDOWS = [
+    layer("Conv", nn.Conv(3, 3, activation=nn.tanh), normal(ROWS, 5, 4, 2), f32(ROWS, 5, 4, 3)),
+    layer(
+        "Conv of series in groups",
+        nn.Conv(4, 2, stride=2, padding=((1, 0),), dilation=2, groups=2),
+        normal(ROWS, 7, 6),
+        f32(ROWS, 3, 4),
+    ),
+    layer("ConvTranspose", nn.ConvTranspose(2, 3, stride=2), normal(ROWS, 3, 2, 2), f32(ROWS, 6, 4, 2)),
+    layer("LocallyConnected", nn.LocallyConnected(2, (2, 1)), normal(ROWS, 3, 2, 2), f32(ROWS, 2, 2, 2)),
+    layer("MaxPool", nn.MaxPool(2), normal(ROWS, 4, 5, 2), f32(ROWS, 2, 2, 2)),
+    layer("MaxPool overlapping", nn.MaxPool(3, 2, "same"), normal(ROWS, 5, 2), f32(ROWS, 3, 2)),
+    layer("AveragePool", nn.AveragePool(3, 2, "same"), normal(ROWS, 4, 5, 2), f32(ROWS, 2, 3, 2)),
+    layer("GlobalMaxPool", nn.GlobalMaxPool(), normal(ROWS, 4, 5, 2), f32(ROWS, 2)),
+    layer("GlobalAveragePool", nn.GlobalAveragePool(), normal(ROWS, 4, 5, 2), f32(ROWS, 2)),
+    of_sequences("GlobalMaxPool of lengths", nn.GlobalMaxPool(), normal(ROWS, 5, 2), f32(ROWS, 2)),
+    of_sequences("GlobalAveragePool of lengths", nn.GlobalAveragePool(), normal(ROWS, 5, 2), f32(ROWS, 2)),
+    layer("Upsample", nn.Upsample((1, 3)), normal(ROWS, 2, 2, 2), f32(ROWS, 2, 6, 2)),
+    layer("Upsample linear", nn.Upsample(2, "linear"), normal(ROWS, 3, 2), f32(ROWS, 6, 2)),
+    layer("Reshape", nn.Reshape(3, -1), normal(ROWS, 2, 6), f32(ROWS, 3, 4)),
+]
+
 # ------------------------------------------------------------------------------------ functions
 
 
@@ -383,6 +405,7 @@ CASES: list[Case] = [
     *LAYERS,
     *COMBINED,
     *SEQUENCES,
+    *WINDOWS,
     *ACTIVATIONS,
     *LOSSES,
     *OBJECTIVES,

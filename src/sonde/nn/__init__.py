@@ -20,7 +20,8 @@ from sonde.nn.activations import (
     tanh,
 )
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
-from sonde.nn.dense import Dense, Flatten, Scale
+from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
+from sonde.nn.dense import Dense, Flatten, Reshape, Scale
 from sonde.nn.initializers import (
     Constant,
     Identity,
@@ -43,6 +44,7 @@ from sonde.nn.initializers import (
 from sonde.nn.network import Bound, Layer, Network, build
 from sonde.nn.noise import Dropout
 from sonde.nn.norm import BatchNorm
+from sonde.nn.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, Upsample
 from sonde.nn.prelu import PReLU
 from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from sonde.nn.rewrite import replace_all
@@ -53,23 +55,31 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "AveragePool",
     "BatchNorm",
     "Bidirectional",
     "Bound",
     "Constant",
+    "Conv",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Flatten",
     "Function",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
     "Identity",
     "Initializer",
     "Layer",
     "LeakyReLU",
+    "LocallyConnected",
+    "MaxPool",
     "Network",
     "Normal",
     "Orthogonal",
     "PReLU",
     "Parallel",
+    "Reshape",
     "Residual",
     "Scale",
     "Scope",
@@ -77,6 +87,7 @@ __all__ = [
     "Shared",
     "Sparse",
     "Uniform",
+    "Upsample",
     "VarianceScaling",
     "arctan",
     "build",

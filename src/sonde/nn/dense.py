@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 
@@ -48,27 +49,38 @@ class Dense(Layer):
 
     def check(self) -> None:
         """Refuse a layer without units, and what is not a function where one belongs."""
-        if not isinstance(self.units, int) or isinstance(self.units, bool) or self.units < 1:
-            raise ArgumentError(f"units of Dense must be a whole number of at least 1; got {self.units!r}")
-        if not callable(self.activation):
-            raise ArgumentError(f"activation of Dense must be a function such as nn.relu; got {self.activation!r}")
-        for name, init in (("kernel_init", self.kernel_init), ("bias_init", self.bias_init)):
-            if not callable(init) and (name, init) != ("bias_init", None):
-                raise ArgumentError(f"{name} of Dense must be an initializer such as nn.he_normal; got {init!r}")
+        check_affine(self, "units")
 
     def __call__(self, scope: Scope, x: Shaped[Array, "*rows inputs"]) -> Float[Array, "*rows units"]:
         """activation(x W + b)."""
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ShapeError(
-                f"Dense takes floating-point numbers, got {shape_of(x)}; put nn.Scale(1 / 255) "
-                "(or whatever brings the values near 1) before it"
-            )
+        check_floats(self, x)
         if x.ndim < 2:
             raise ShapeError(f"Dense takes rows of inputs [rows, inputs], got {shape_of(x)}; one row is x[None]")
         y = x @ scope.param("kernel", (x.shape[-1], self.units), self.kernel_init)
         if self.bias_init is not None:
             y = y + jnp.broadcast_to(scope.param("bias", (self.units,), self.bias_init), y.shape)
         return self.activation(y)
+
+
+def check_affine(layer: Any, width: str) -> None:
+    """Refuse a layer without outputs, and what is not a function where one belongs."""
+    kind, outputs = type(layer).__name__, getattr(layer, width)
+    if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
+        raise ArgumentError(f"{width} of {kind} must be a whole number of at least 1; got {outputs!r}")
+    if not callable(layer.activation):
+        raise ArgumentError(f"activation of {kind} must be a function such as nn.relu; got {layer.activation!r}")
+    for name, init in (("kernel_init", layer.kernel_init), ("bias_init", layer.bias_init)):
+        if not callable(init) and (name, init) != ("bias_init", None):
+            raise ArgumentError(f"{name} of {kind} must be an initializer such as nn.he_normal; got {init!r}")
+
+
+def check_floats(layer: Any, x: Any) -> None:
+    """Refuse whole numbers: weights times a brightness of 255 do not train."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ShapeError(
+            f"{type(layer).__name__} takes floating-point numbers, got {shape_of(x)}; put nn.Scale(1 / 255) "
+            "(or whatever brings the values near 1) before it"
+        )
 
 
 class Flatten(Layer):
@@ -86,6 +98,46 @@ class Flatten(Layer):
     def __call__(self, scope: Scope, x: Shaped[Array, " rows *rest"]) -> Shaped[Array, " rows flat"]:
         """The same numbers as rows."""
         return x.reshape(x.shape[0], -1)
+
+
+class Reshape(Layer):
+    """[rows, ...] to [rows, *shape]: the same numbers of each row in other axes.
+
+    ``Reshape(28, 28, 1)`` gives grey images [rows, 28, 28] the axis of channels that `Conv` needs; one of the lengths
+    may be -1: whatever is left.
+
+    Raises:
+        ShapeError: a row does not have as many numbers as the shape.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> nn.build(nn.Reshape(28, 28, 1), jnp.ones((1, 784)))(jnp.ones((5, 784))).shape
+        (5, 28, 28, 1)
+    """
+
+    padded = "refused"
+
+    shape: tuple[int, ...]
+
+    def __init__(self, *shape: int) -> None:
+        self._set(shape=shape)
+
+    def check(self) -> None:
+        """Refuse lengths that cannot be."""
+        fit = all(isinstance(n, int) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in self.shape)
+        if not fit or self.shape.count(-1) > 1:
+            raise ArgumentError(f"Reshape takes whole numbers of at least 1, and -1 at most once; got {self.shape}")
+
+    def __call__(self, scope: Scope, x: Shaped[Array, " rows *rest"]) -> Shaped[Array, " rows *shape"]:
+        """The same numbers in other axes."""
+        numbers, asked = math.prod(x.shape[1:]), math.prod(n for n in self.shape if n > 0)
+        if numbers % asked if -1 in self.shape else numbers != asked:
+            raise ShapeError(f"the {numbers} numbers in each row of {shape_of(x)} do not make a {self}")
+        return x.reshape(x.shape[0], *self.shape)
+
+    def __repr__(self) -> str:
+        return f"Reshape({', '.join(map(str, self.shape))})"
 
 
 class Scale(Layer):
