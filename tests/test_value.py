@@ -157,6 +157,21 @@ ANY |= {
     "Uniform": st.builds(nn.Uniform, st.floats(-9, -1), st.floats(1, 9)),
 }
 
+sizes = counts | st.lists(counts, min_size=2, max_size=2).map(tuple)
+paddings = st.sampled_from(["same", "valid", ((1, 0), (0, 2))])
+affine = dict(activation=activations, kernel_init=initializers, bias_init=st.none() | initializers)
+ANY |= {
+    "AveragePool": st.builds(nn.AveragePool, sizes, st.none() | sizes, paddings),
+    "Conv": st.builds(nn.Conv, counts, sizes, sizes, paddings, sizes, st.just(1), **affine),
+    "ConvTranspose": st.builds(nn.ConvTranspose, counts, sizes, sizes, paddings, **affine),
+    "GlobalAveragePool": st.just(nn.GlobalAveragePool()),
+    "GlobalMaxPool": st.just(nn.GlobalMaxPool()),
+    "LocallyConnected": st.builds(nn.LocallyConnected, counts, sizes, sizes, paddings, **affine),
+    "MaxPool": st.builds(nn.MaxPool, sizes, st.none() | sizes, paddings),
+    "Reshape": st.lists(counts, max_size=4).map(lambda shape: nn.Reshape(*shape)),
+    "Upsample": st.builds(nn.Upsample, sizes, st.sampled_from(["nearest", "linear"])),
+}
+
 OPEN = {
     *("Activation", "Controller", "Encoding", "Initializer", "Layer"),
     *("Objective", "Optimizer", "Probe", "Sampler", "Schedule"),

@@ -246,3 +246,21 @@ def test_inputs_that_do_not_fit_are_refused(layer, shape, said):
 def test_means_of_whole_numbers_are_refused_with_a_remedy(layer):
     with pytest.raises(ShapeError, match=f"{type(layer).__name__} takes floating-point numbers.*nn.Scale"):
         nn.build(layer, np.zeros((1, 4, 1), np.uint8))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv(2, 3),
+        nn.ConvTranspose(2, 3),
+        nn.LocallyConnected(2, 2),
+        nn.MaxPool(),
+        nn.AveragePool(),
+        nn.Upsample(),
+        nn.Reshape(-1, 2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_sequences_of_different_lengths_are_refused_where_steps_would_mix_with_filling(layer):
+    with pytest.raises(ShapeError, match=f"{type(layer).__name__} mixes the steps of a sequence"):
+        nn.build(layer, sd.Padded(jnp.ones((2, 4, 2)), jnp.array([4, 1])))

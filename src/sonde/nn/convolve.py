@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from sonde._types import Array
@@ -46,7 +45,7 @@ def convolve(
 
     Elsewhere than on a CPU, XLA's own derivatives are used.
     """
-    function = _convolution.bind if jax.default_backend() == "cpu" else plain
+    function = _primitive().bind if jax.default_backend() == "cpu" else plain
     return function(x, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
@@ -117,13 +116,19 @@ def _in_lanes(given: Any, axes: Any, *, groups: int, **how: Any) -> tuple:
     return y.reshape(*y.shape[:-1], lanes, -1), y.ndim - 1
 
 
-_convolution = Primitive("convolution")
-_convolution.def_impl(jax.jit(plain, static_argnames=("stride", "padding", "dilation", "groups")))
-_convolution.def_abstract_eval(_gives)
-mlir.register_lowering(_convolution, mlir.lower_fun(plain, multiple_results=False))
-batching.primitive_batchers[_convolution] = _in_lanes
-ad.defbilinear(
-    _convolution,
-    lambda y, x, kernel, **how: to_input(y, kernel, x.aval.shape[1:-1], **how),
-    lambda y, x, kernel, **how: to_kernel(y, x, kernel.aval.shape[:-2], **how),
-)
+@functools.cache
+def _primitive() -> Any:
+    """`convolve` as an operation of JAX that is linear in both its arguments, with its transposes and its lanes."""
+    from jax.extend.core import Primitive  # importing it costs as much as all of Sonde
+
+    convolution = Primitive("convolution")
+    convolution.def_impl(jax.jit(plain, static_argnames=("stride", "padding", "dilation", "groups")))
+    convolution.def_abstract_eval(_gives)
+    mlir.register_lowering(convolution, mlir.lower_fun(plain, multiple_results=False))
+    batching.primitive_batchers[convolution] = _in_lanes
+    ad.defbilinear(
+        convolution,
+        lambda y, x, kernel, **how: to_input(y, kernel, x.aval.shape[1:-1], **how),
+        lambda y, x, kernel, **how: to_kernel(y, x, kernel.aval.shape[:-2], **how),
+    )
+    return convolution

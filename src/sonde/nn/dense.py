@@ -118,26 +118,26 @@ class Reshape(Layer):
 
     padded = "refused"
 
-    shape: tuple[int, ...]
+    axes: tuple[int, ...]
 
     def __init__(self, *shape: int) -> None:
-        self._set(shape=shape)
+        self._set(axes=shape)
 
     def check(self) -> None:
         """Refuse lengths that cannot be."""
-        fit = all(isinstance(n, int) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in self.shape)
-        if not fit or self.shape.count(-1) > 1:
-            raise ArgumentError(f"Reshape takes whole numbers of at least 1, and -1 at most once; got {self.shape}")
+        fit = all(isinstance(n, int) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in self.axes)
+        if not fit or self.axes.count(-1) > 1:
+            raise ArgumentError(f"Reshape takes whole numbers of at least 1, and -1 at most once; got {self.axes}")
 
     def __call__(self, scope: Scope, x: Shaped[Array, " rows *rest"]) -> Shaped[Array, " rows *shape"]:
         """The same numbers in other axes."""
-        numbers, asked = math.prod(x.shape[1:]), math.prod(n for n in self.shape if n > 0)
-        if numbers % asked if -1 in self.shape else numbers != asked:
+        numbers, asked = math.prod(x.shape[1:]), math.prod(n for n in self.axes if n > 0)
+        if numbers % asked if -1 in self.axes else numbers != asked:
             raise ShapeError(f"the {numbers} numbers in each row of {shape_of(x)} do not make a {self}")
-        return x.reshape(x.shape[0], *self.shape)
+        return x.reshape(x.shape[0], *self.axes)
 
     def __repr__(self) -> str:
-        return f"Reshape({', '.join(map(str, self.shape))})"
+        return f"Reshape({', '.join(map(str, self.axes))})"
 
 
 class Scale(Layer):
