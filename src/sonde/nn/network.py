@@ -89,7 +89,7 @@ class Bound:
             )
         function = _method(self._spec, method)
         try:
-            return called(function, self._spec, Scope(frame, self._path), xs, **options)
+            return called(frame.wrapped(function), self._spec, Scope(frame, self._path), xs, **options)
         except (Missing, Reached):
             raise
         except Exception as error:

@@ -84,6 +84,7 @@ class Frame:
         known: outputs computed beforehand, by call (see `outputs`).
         turn: which objective of a step this is; part of the names in `known` and `outputs`.
         building: whether variables that are asked for are made.
+        around: what every call of a layer goes through, ``around(layer, scope, *xs)``, or None: nothing.
     """
 
     def __init__(
@@ -98,10 +99,11 @@ class Frame:
         known: dict[str, Any] | None = None,
         turn: int = 0,
         building: bool = False,
+        around: Callable | None = None,
     ) -> None:
         self.params, self.state, self.key, self.live, self.writes = dict(params), dict(state), key, live, writes
         self.weight, self.known, self.turn, self.building = weight, known or {}, turn, building
-        self.still, self.goal = False, None
+        self.around, self.still, self.goal = around, False, None
         self.draws: dict[str, int] = {}  # how often randomness was drawn for a use
         self.calls: dict[str, int] = {}  # how often the layer at a path was called
         self.used: set[str] = set()  # the parameters that were asked for
@@ -119,6 +121,10 @@ class Frame:
     def here(self) -> bool:
         """Whether we are still in the trace that the frame was made in, not inside a transformation."""
         return _trace() == self.trace
+
+    def wrapped(self, layer: Callable) -> Callable:
+        """A layer, or a method of one, as it is called here."""
+        return layer if self.around is None else functools.partial(self.around, layer)
 
     def draw(self, spot: str) -> Array:
         """A key of its own for the n-th time that randomness is asked for at a spot."""
@@ -250,7 +256,7 @@ class Scope:
         if column in frame.known:
             return frame.known[column]
         try:
-            y = called(layer, spec, child, xs)
+            y = called(frame.wrapped(layer), spec, child, xs)
         except (Missing, Reached):
             raise
         except Exception as error:
