@@ -26,6 +26,17 @@ PAGES = [
             {"Extending": "guide/extending.md"},
         ]
     },
+    {
+        "Explained": [
+            {"Arrays": "explain/tensors.md"},
+            {"Linear regression": "explain/linear-regression.md"},
+            {"Softmax and likelihood": "explain/softmax-regression.md"},
+            {"The logistic unit": "explain/logistic-unit.md"},
+            {"Hidden layers": "explain/hidden-layers.md"},
+            {"Capacity": "explain/capacity.md"},
+            {"Back-propagation": "explain/backpropagation.md"},
+        ]
+    },
     {"Performance": "performance.md"},
     {"What exists": "features.md"},
     {"Contributing": "contributing.md"},

@@ -169,13 +169,13 @@ def test_deltas_are_passed_back_layer_by_layer(batch, seed):
 
 def test_three_inputs_one_hidden_unit_by_hand():
     spec = nn.Sequential(hidden=nn.Dense(1, nn.sigmoid), head=nn.Dense(1))
-    params = {"hidden/kernel": jnp.array([[0.5], [-1.0], [0.5]]), "hidden/bias": jnp.zeros(1),
+    params = {"hidden/kernel": jnp.array([[0.0], [1.0], [-2.0]]), "hidden/bias": jnp.zeros(1),
               "head/kernel": jnp.array([[0.6]]), "head/bias": jnp.zeros(1)}  # fmt: skip
     network = nn.Network(spec, params)
     trace = backprop_trace(network, {"x": [[0.6, 0.4, 0.2]], "y": [1.0]}, sd.Regress(losses.absolute_error))
     hidden, head = trace["hidden"], trace["head"]
     by_hand = {
-        0.0: hidden.preactivation,  # 0.5 * 0.6 - 1 * 0.4 + 0.5 * 0.2
+        0.0: hidden.preactivation,  # 0 * 0.6 + 1 * 0.4 - 2 * 0.2
         0.5: hidden.output,
         0.3: head.output,  # 0.6 * 0.5
         0.7: trace.loss,  # |0.3 - 1|
@@ -295,3 +295,26 @@ def test_what_it_refuses(batch, seed):
         backprop_trace(network, {"x": batch["x"]}, sd.Classify())
     with pytest.raises(PathError, match="did you mean 'dense_1'"):
         backprop_trace(network, batch, sd.Classify())["dense1"]
+
+
+def test_sequences_of_different_lengths_are_traced_step_by_step(rng, seed):
+    """A layer that treats steps alone shows its values; what stands behind a length gets no blame."""
+
+    class Last(nn.Layer):
+        def __call__(self, scope, x):
+            return x.values[jnp.arange(len(x)), x.lengths - 1]
+
+    spec = nn.Sequential(steps=nn.Dense(4, nn.tanh), last=Last(), head=nn.Dense(3))
+    x = sd.Padded(jnp.asarray(rng.normal(size=(3, 5, 2)), jnp.float32), jnp.array([5, 2, 3]))
+    trace = backprop_trace(nn.build(spec, x, seed=seed), {"x": x, "y": np.arange(3)}, sd.Classify())
+    delta, final = trace["steps"].delta, np.array([4, 1, 2])
+    assert delta.shape == (3, 5, 4)
+    assert delta[np.arange(3), final].all()
+    assert np.count_nonzero(delta) == 12
+    values = np.asarray(x.values)
+    np.testing.assert_allclose(
+        trace["steps"].gradients["kernel"],
+        values[np.arange(3), final].T @ delta[np.arange(3), final],
+        rtol=1e-4,
+        atol=1e-6,
+    )

@@ -1,5 +1,6 @@
 """What happened inside a run, for people who look."""
 
+from sonde.diagnose.panels import image_panels, line_panels
 from sonde.diagnose.pictures import confusion, learning_curves, mistakes, predictions, scatter_panels
 from sonde.diagnose.trace import LayerTrace, Trace, backprop_trace
 
@@ -8,7 +9,9 @@ __all__ = [
     "Trace",
     "backprop_trace",
     "confusion",
+    "image_panels",
     "learning_curves",
+    "line_panels",
     "mistakes",
     "predictions",
     "scatter_panels",

@@ -1,0 +1,132 @@
+"""Panels side by side for what is to be explained: curves, and small images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sonde._errors import DataError, ShapeError, shape_of
+from sonde.diagnose.pictures import COLORS, MARKERS, PathLike, _drawn, _grid, _save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Panel = tuple[str, Mapping[str, tuple], str, str]
+
+DASHES = ("-", "--", "-.", ":")
+
+
+def line_panels(panels: Sequence[Panel], path: PathLike) -> Path:
+    """Curves in panels side by side, told apart by color and dashes, with one legend.
+
+    A panel is (title, curves, label across, label up); its curves are ``{label: (x [n], y [n])}``, or
+    ``{label: (x, y, "dots")}`` for points that no line joins. A label looks the same in all panels.
+
+    Returns:
+        The path of the PNG file.
+
+    Raises:
+        ShapeError: if x and y are not equally long.
+        DataError: if there is no panel or no curve, or a number is not finite.
+        SourceError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from sonde.diagnose import line_panels
+        >>> x = np.linspace(-1, 1, 50)
+        >>> curves = {"$x^2$": (x, x**2), "its minimum": ([0.0], [0.0], "dots")}
+        >>> line_panels([("A parabola", curves, "x", "")], tempfile.mkdtemp() + "/parabola.png").name
+        'parabola.png'
+    """
+    checked = []
+    for title, curves, across, up in panels:
+        drawn = {}
+        for label, (x, y, *how) in curves.items():
+            x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+            if x.ndim != 1 or x.shape != y.shape:
+                raise ShapeError(f"curve {label!r} takes x [n] and y [n]; got {shape_of(x)} and {shape_of(y)}")
+            if not (np.isfinite(x).all() and np.isfinite(y).all()):
+                raise DataError(f"curve {label!r} has a number that is not finite")
+            drawn[label] = (x, y, how == ["dots"])
+        checked.append((title, drawn, across, up))
+    if not any(drawn for _, drawn, _, _ in checked):
+        raise DataError("line_panels takes at least one panel with a curve")
+    return _save(_draw_lines(checked), path)
+
+
+@_drawn
+def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]]) -> Figure:
+    figure, axes = _grid(len(panels), min(len(panels), 3), 3.4, 2.8, right=1.5)
+    labels = list(dict.fromkeys(label for _, curves, _, _ in panels for label in curves))
+    handles: dict[str, Any] = {}
+    for ax, (title, curves, across, up) in zip(axes, panels, strict=True):
+        for label, (x, y, dots) in curves.items():
+            k = labels.index(label)
+            look = {"linestyle": "", "marker": MARKERS[k % 10], "markersize": 5} if dots else {}
+            look = look or {"linestyle": DASHES[k % 4], "linewidth": 1.6}
+            (handles[label],) = ax.plot(x, y, color=COLORS[k % 10], zorder=3 if dots else 2, **look)
+        ax.set_title(title, loc="left")
+        ax.set_xlabel(across)
+        ax.set_ylabel(up)
+        ax.grid(True, color="#DDDDDD", linewidth=0.6)
+        ax.set_axisbelow(True)
+    figure.legend([handles[k] for k in labels], labels, loc="outside right center", frameon=False)
+    return figure
+
+
+def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4) -> Path:
+    """Small images side by side, each under its name: ``{name: [height, width] or [height, width, 3]}``.
+
+    Gray images go from white (0) to black (their largest number). One with numbers below 0 is drawn orange below 0,
+    white at 0 and purple above, which says on which side of 0 what lies. Colors are from 0 to 1, or of uint8.
+
+    Returns:
+        The path of the PNG file.
+
+    Raises:
+        ShapeError: if something is not an image.
+        DataError: if there is none, or a number is not finite.
+        SourceError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from sonde.diagnose import image_panels
+        >>> image_panels({"a diagonal": np.eye(5)}, tempfile.mkdtemp() + "/images.png").name
+        'images.png'
+    """
+    checked = {}
+    for name, image in images.items():
+        x = np.asarray(image)
+        if not (x.ndim == 2 or (x.ndim == 3 and x.shape[-1] == 3)) or not x.size:
+            raise ShapeError(f"image {name!r} must be [height, width] or [height, width, 3]; got {shape_of(x)}")
+        x = x / 255.0 if x.dtype == np.uint8 else x.astype(np.float64)
+        if not np.isfinite(x).all():
+            raise DataError(f"image {name!r} has a number that is not finite")
+        checked[name] = x
+    if not checked:
+        raise DataError("image_panels takes at least one image")
+    return _save(_draw_images(checked, across), path)
+
+
+@_drawn
+def _draw_images(images: dict[str, np.ndarray], across: int) -> Figure:
+    tall = max(x.shape[0] / x.shape[1] for x in images.values())
+    lines = 1 + max(name.count("\n") for name in images)
+    figure, axes = _grid(len(images), min(len(images), across), 1.9, 1.75 * min(tall, 2.0) + 0.16 * lines)
+    for ax, (name, x) in zip(axes, images.items(), strict=True):
+        reach = float(np.abs(x).max()) or 1.0
+        signed = x.ndim == 2 and x.min() < 0
+        shades = {"cmap": "PuOr", "vmin": -reach, "vmax": reach} if signed else {"cmap": "gray_r", "vmin": 0.0}
+        ax.imshow(x, interpolation="nearest", **({"vmax": reach} | shades if x.ndim == 2 else {}))
+        ax.set_title(name, fontsize=8)
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.spines[:].set_visible(True)
+        ax.spines[:].set_color("#BBBBBB")
+    return figure
+
+
+__all__ = ["image_panels", "line_panels"]
