@@ -113,6 +113,11 @@ COMBINED = [
 
 
 
+def labels(rng: np.random.Generator) -> jax.Array:
+    """Draws labels of three classes."""
+    return jnp.asarray(rng.integers(0, 3, ROWS), jnp.int32)
+
+
 def lengths(x: Inputs) -> Inputs:
     """Draws sequences of other lengths than their arrays."""
     return lambda rng: sd.Padded(values := x(rng), jnp.asarray(rng.integers(0, values.shape[1] + 1, ROWS), jnp.int32))
@@ -130,6 +135,9 @@ SEQUENCES = [
     of_sequences("LSTM of lengths", nn.LSTM(3, last=True), normal(ROWS, 4, 2), f32(ROWS, 3)),
     layer("GRU", nn.GRU(3, reverse=True), normal(ROWS, 4, 2), f32(ROWS, 4, 3)),
     layer("Bidirectional", nn.Bidirectional(nn.GRU(3)), normal(ROWS, 4, 2), f32(ROWS, 4, 6)),
+    dataclasses.replace(layer("Embedding", nn.Embedding(3, 4), labels, f32(ROWS, 4)), smooth=(0,)),
+    layer("Attention", nn.Attention(2), normal(ROWS, 3, 4), f32(ROWS, 3, 4)),
+    layer("Attention of the past", nn.Attention(2, 6, causal=True), normal(ROWS, 3, 4), f32(ROWS, 3, 6)),
 ]
 
 WINDOWS = [
@@ -176,11 +184,6 @@ def loss(name: str, prediction: Inputs, target: Inputs, **numbers: float) -> Cas
     draw = lambda rng: (prediction(rng), target(rng), {k: jnp.float32(v) for k, v in numbers.items()})
     note = " with " + " and ".join(numbers) if numbers else ""
     return Case(f"objectives.{name}{note}", getattr(objectives, name), run, draw, f32(ROWS), (0,))
-
-
-def labels(rng: np.random.Generator) -> jax.Array:
-    """Draws labels of three classes."""
-    return jnp.asarray(rng.integers(0, 3, ROWS), jnp.int32)
 
 
 def fractions(rng: np.random.Generator) -> jax.Array:

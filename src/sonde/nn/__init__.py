@@ -19,9 +19,11 @@ from sonde.nn.activations import (
     sqnl,
     tanh,
 )
+from sonde.nn.attention import Attention
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
+from sonde.nn.embed import Embedding
 from sonde.nn.initializers import (
     Constant,
     Identity,
@@ -55,6 +57,7 @@ __all__ = [
     "LSTM",
     "RNN",
     "Activation",
+    "Attention",
     "AveragePool",
     "BatchNorm",
     "Bidirectional",
@@ -64,6 +67,7 @@ __all__ = [
     "ConvTranspose",
     "Dense",
     "Dropout",
+    "Embedding",
     "Flatten",
     "Function",
     "GlobalAveragePool",
