@@ -34,6 +34,7 @@ PAGES = [
             {"The logistic unit": "explain/logistic-unit.md"},
             {"Hidden layers": "explain/hidden-layers.md"},
             {"Capacity": "explain/capacity.md"},
+            {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},
         ]
     },
