@@ -140,12 +140,13 @@ def test_an_lstm_begins_by_remembering():
 @pytest.mark.parametrize(("kind", "gates"), [("RNN", 1), ("LSTM", 4), ("GRU", 3)])
 def test_each_gate_starts_as_a_dense_layer_would(kind, gates):
     net = nn.build(KINDS[kind][0](200), jnp.ones((1, 2, 100)))
-    for name, inputs in (("kernel", 100), ("recurrent_kernel", 200)):
-        parts = np.split(np.asarray(net.params[name]), gates, -1)
-        for i, part in enumerate(parts):
-            limit = np.sqrt(6 / (inputs + 200))  # Glorot's of one gate, not of all side by side
-            assert 0.99 * limit < np.abs(part).max() <= limit
-            assert not any((part == other).any() for other in parts[:i])
+    parts = {name: np.split(np.asarray(net.params[name]), gates, -1) for name in ("kernel", "recurrent_kernel")}
+    limit = np.sqrt(6 / (100 + 200))  # Glorot's of one gate, not of all side by side
+    for i, part in enumerate(parts["kernel"]):
+        assert 0.99 * limit < np.abs(part).max() <= limit
+        assert not any((part == other).any() for other in parts["kernel"][:i])
+    for part in parts["recurrent_kernel"]:
+        np.testing.assert_allclose(part.T @ part, np.eye(200), atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------ sequences of different lengths

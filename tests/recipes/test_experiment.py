@@ -143,6 +143,22 @@ def test_a_series_is_predicted_ahead(tmp_path):
     assert last.shape == (1,) and abs(last[0] - (np.sin(802 / 5) * 10 + 50)) < 3
 
 
+def test_text_as_a_sequence_is_told_apart_by_its_order(tmp_path, rng, seed):
+    """Whether "first" stands before "second": a bag of words cannot know."""
+    words = [["first", "second", *rng.choice(list("abcde"), rng.integers(0, 6))] for _ in range(600)]
+    words = [rng.permutation(row).tolist() for row in words]
+    order = ["yes" if row.index("first") < row.index("second") else "no" for row in words]
+    pl.DataFrame({"text": [" ".join(row) for row in words], "order": order}).write_csv(tmp_path / "text.csv")
+    job = Experiment(source=str(tmp_path / "text.csv"), target="order", **SHORT | {"epochs": 15})
+    as_words = job.replace(columns=(("text", "words"),))
+    result = cook(as_words, seed, tmp_path / "run", pictures=False)
+    assert result.metrics["test"]["accuracy"] > 0.9
+    assert cook(job.replace(columns=(("text", "text"),)), seed).metrics["test"]["accuracy"] < 0.75
+    network = sd.load(tmp_path / "run/network.safetensors")
+    raw = {"text": ["second a first", "first b b second", "first e second"]}
+    assert network.predict(raw).tolist() == ["no", "yes", "yes"]
+
+
 def test_the_rule(houses, tmp_path, rng):
     job = Experiment(source=str(houses), target="kind")
     data = job.data(0)
@@ -156,8 +172,16 @@ def test_the_rule(houses, tmp_path, rng):
     assert job.plan(big).phases[0].batch == sd.data.Shuffled(128)
     only = {"source": str(houses), "target": "price"}
     tokens = Experiment(**only, columns=(("kind", "characters"),), drop=("size", "sold"))
-    with pytest.raises(ArgumentError, match="no network for sequences"):
-        tokens.network(tokens.data(0))
+    read = tokens.data(0)
+    spread, center = read.encoder.amount.spread, read.encoder.amount.center
+    assert tokens.network(read) == nn.Sequential(
+        embed=nn.Embedding(len(set("houseflat")) + 2, 128), hidden_1=nn.GRU(128), dropout_1=nn.Dropout(0.1),
+        hidden_2=nn.GRU(64, last=True), dropout_2=nn.Dropout(0.1), head=nn.Dense(1), units=nn.Scale(spread, center),
+    )  # fmt: skip
+    with pytest.raises(ArgumentError, match=r"read by the hidden layers.*got hidden=\(\)"):
+        tokens.replace(hidden=()).network(read)
+    with pytest.raises(ArgumentError, match="the rule reads sequences of tokens only; give a network"):
+        tokens.network(sd.data.Dataset({"x": read.train.x, "y": read.train.y}))
     with pytest.raises(ArgumentError, match="no target to learn"):
         nothing = Experiment(source=str(houses))
         nothing.network(nothing.data(0))

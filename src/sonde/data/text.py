@@ -93,6 +93,11 @@ class Tokens(Encoding):
         if self.by not in ("word", "character"):
             raise ArgumentError(f"by must be 'word' or 'character'; got {self.by!r}")
 
+    @property
+    def count(self) -> int:
+        """How many tokens there are: the vocabulary, filling, and what was never seen."""
+        return len(self.vocabulary) + 2
+
     def _parts(self, values: np.ndarray) -> list[list[str]]:
         part = words_of if self.by == "word" else list
         return [part(text) for text in as_names(values)]

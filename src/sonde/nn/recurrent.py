@@ -13,7 +13,7 @@ from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
 from sonde._random import derive
 from sonde._types import Array, Number, Part
 from sonde.nn.activations import tanh
-from sonde.nn.initializers import Initializer, glorot_uniform, zeros
+from sonde.nn.initializers import Initializer, Orthogonal, glorot_uniform, zeros
 from sonde.nn.network import Layer
 from sonde.nn.recurrence import carried, gru_back, gru_step, lstm_back, lstm_step, scanned
 from sonde.nn.scope import Scope
@@ -54,7 +54,7 @@ class RNN(Layer):
     units: int
     activation: Callable = tanh
     kernel_init: Initializer = glorot_uniform
-    recurrent_init: Initializer = glorot_uniform
+    recurrent_init: Initializer = Orthogonal()
     bias_init: Initializer = zeros
     last: bool = False
     reverse: bool = False
@@ -114,7 +114,7 @@ class LSTM(Layer):
 
     units: int
     kernel_init: Initializer = glorot_uniform
-    recurrent_init: Initializer = glorot_uniform
+    recurrent_init: Initializer = Orthogonal()
     bias_init: Initializer = zeros
     forget_bias: Number = 1.0
     last: bool = False
@@ -181,7 +181,7 @@ class GRU(Layer):
 
     units: int
     kernel_init: Initializer = glorot_uniform
-    recurrent_init: Initializer = glorot_uniform
+    recurrent_init: Initializer = Orthogonal()
     bias_init: Initializer = zeros
     last: bool = False
     reverse: bool = False

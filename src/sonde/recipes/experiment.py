@@ -17,7 +17,9 @@ class Experiment(Recipe, registered="experiment"):
     """Any data: a CSV or Parquet file, arrays, a folder of images, or a named data set.
 
     The defaults are a small rule. The network is dense: the features of the encoder (pixels scaled to 0 .. 1, the
-    rows of a window side by side) go through the hidden layers, each with ReLU, He initialization and dropout. It
+    rows of a window side by side) go through the hidden layers, each with ReLU, He initialization and dropout. Text
+    taken as a sequence (``"words"``, ``"characters"``) is embedded and read by hidden layers that are GRUs, of which
+    the last gives its state after the last token. The network
     ends with an output a class, or with one number in the target's units. It is trained by Adam on softmax
     cross-entropy, or on squared error in units of the target's standard deviation, with batches of 32 rows up to
     10,000 training rows and of 128 beyond; the rate is halved when validation stands still for a third of the
@@ -107,23 +109,33 @@ class Experiment(Recipe, registered="experiment"):
         )
 
     def network(self, data: sd.data.Dataset) -> nn.Layer:
-        """The rule's dense network, if none is given."""
+        """The rule's network, dense or recurrent, if none is given."""
         if self.network_spec is not None:
             return self.network_spec
         x, classes = data.train["x"], classes_of(data)
-        if isinstance(x, Padded):
-            raise ArgumentError("the rule has no network for sequences; take text as a bag of words, or give a network")
-        layers: dict[str, nn.Layer] = {"flat": nn.Flatten()} if x.ndim > 2 else {}
-        if x.dtype == "uint8":
-            layers["scaled"] = nn.Scale(1 / 255)
-        for i, units in enumerate(self.hidden):
-            layers[f"hidden_{i + 1}"] = nn.Dense(units, nn.relu, nn.he_normal)
-            layers[f"dropout_{i + 1}"] = nn.Dropout(self.dropout)
+        layers = self._for_sequences(data) if isinstance(x, Padded) else self._for_rows(x)
         if classes:
             return nn.Sequential(**layers, head=nn.Dense(classes))
         center, spread = units_of(data)
         outputs = 1 if data.train.y.ndim == 1 else data.train.y.shape[1]
         return nn.Sequential(**layers, head=nn.Dense(outputs), units=nn.Scale(spread, center))
+
+    def _for_rows(self, x: Any) -> dict[str, nn.Layer]:
+        layers: dict[str, nn.Layer] = {"flat": nn.Flatten()} if x.ndim > 2 else {}
+        if x.dtype == "uint8":
+            layers["scaled"] = nn.Scale(1 / 255)
+        for i, units in enumerate(self.hidden, 1):
+            layers |= {f"hidden_{i}": nn.Dense(units, nn.relu, nn.he_normal), f"dropout_{i}": nn.Dropout(self.dropout)}
+        return layers
+
+    def _for_sequences(self, data: sd.data.Dataset) -> dict[str, nn.Layer]:
+        if not self.hidden:
+            raise ArgumentError("a sequence is read by the hidden layers, so there must be one; got hidden=()")
+        layers: dict[str, nn.Layer] = {"embed": nn.Embedding(tokens_of(data), self.hidden[0])}
+        for i, units in enumerate(self.hidden, 1):
+            layers[f"hidden_{i}"] = nn.GRU(units, last=i == len(self.hidden))
+            layers[f"dropout_{i}"] = nn.Dropout(self.dropout)
+        return layers
 
     def plan(self, data: sd.data.Dataset) -> sd.Plan:
         """The rule's plan, if none is given."""
@@ -155,6 +167,15 @@ def classes_of(data: sd.data.Dataset) -> int:
     if "y" not in data.train:
         raise ArgumentError("there is no target to learn; name its column")
     return data.classes if data.labels is not None or data.train.y.dtype.kind in "iu" else 0
+
+
+def tokens_of(data: sd.data.Dataset) -> int:
+    """How many tokens its text is made of."""
+    columns = () if data.encoder is None else data.encoder.columns
+    for _, encoding in columns:
+        if isinstance(encoding, sd.data.Tokens):
+            return encoding.count
+    raise ArgumentError("the rule reads sequences of tokens only; give a network for these (network_spec)")
 
 
 def units_of(data: sd.data.Dataset) -> tuple[float, float]:
