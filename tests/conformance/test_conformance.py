@@ -21,7 +21,9 @@ import pytest
 from descriptors import BASES, CASES, OPTIMIZERS, SCHEDULES, Case, OptimizerCase, move
 
 import sonde as sd
+from sonde import nn
 from sonde._value import FUNCTIONS, KINDS, Value
+from sonde.diagnose import backprop_trace
 
 LANES = 3
 
@@ -173,6 +175,31 @@ def parabola(p: Any) -> Any:
 def rosenbrock(p: Any) -> Any:
     """A bent valley; lowest at (1, 1)."""
     return (1 - p[0]) ** 2 + 100 * (p[1] - p[0] ** 2) ** 2
+
+
+class Energy(sd.Objective):
+    """Half the sum of squares of what a network gives: its derivative with respect to an output is the output."""
+
+    def __call__(self, net, batch):
+        """Half the sum of squares."""
+        outputs = [y for y in jax.tree.leaves(net(batch.x)) if jnp.issubdtype(y.dtype, jnp.floating)]
+        return sum(jnp.square(y).sum() / 2 for y in outputs)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if isinstance(c.part, nn.Layer)], ids=lambda c: c.name)
+def test_back_propagation_can_be_laid_open(case: Case, rng: np.random.Generator):
+    params, state, x, key = case.inputs(rng)
+    below = lambda tree: {f"part/{path}": value for path, value in tree.items()}
+    network = nn.Network(nn.Sequential(part=case.part), below(params), below(state))
+    trace = backprop_trace(network, {"x": x}, Energy(), key)
+    rows = sd.Batch.of({"x": x})
+    energy = lambda params: Energy()(network.replace(params=params).bind(key), rows)
+    value, gradients = jax.jit(jax.value_and_grad(energy))(network.params)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    close(trace.loss, value)
+    for path, gradient in gradients.items():
+        close(trace.gradients[path], gradient)
+    jax.tree.map(close, trace["part"].output_gradient, trace["part"].output)
 
 
 @functools.partial(jax.jit, static_argnames=("task", "steps"))

@@ -282,7 +282,6 @@ def test_what_it_refuses(batch, seed):
     network = built(NETWORKS["deep"], batch, seed)
     for given, said in [
         ((NETWORKS["deep"], batch, sd.Classify()), "as nn.build makes"),
-        ((nn.Network(NETWORKS["deep"]), batch, sd.Classify()), "as nn.build makes"),
         ((network, [1, 2], sd.Classify()), "columns by name"),
         ((network, {}, sd.Classify()), "columns by name"),
         ((network, batch, "classify"), "an objective such as"),
@@ -291,6 +290,8 @@ def test_what_it_refuses(batch, seed):
     ]:
         with pytest.raises(ArgumentError, match=said):
             backprop_trace(*given)
+    with pytest.raises(PathError, match="Build it with nn.build"):
+        backprop_trace(nn.Network(NETWORKS["deep"]), batch, sd.Classify())
     with pytest.raises(sd.SondeError, match="no column 'y'"):
         backprop_trace(network, {"x": batch["x"]}, sd.Classify())
     with pytest.raises(PathError, match="did you mean 'dense_1'"):

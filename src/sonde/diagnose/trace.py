@@ -151,7 +151,7 @@ def backprop_trace(
         ``net.still``) has no entry of its own.
 
     Raises:
-        ArgumentError: if the network has no parameters, the batch no columns, or the objective is none.
+        ArgumentError: if there is no network, the batch has no columns, or the objective is none.
 
     Example:
         >>> import jax.numpy as jnp
@@ -170,8 +170,8 @@ def backprop_trace(
 
     Source: Rumelhart, Hinton and Williams (1986).
     """
-    if not isinstance(network, Network) or not network.params:
-        raise ArgumentError(f"backprop_trace takes a network with parameters, as nn.build makes; got {network!r}")
+    if not isinstance(network, Network):
+        raise ArgumentError(f"backprop_trace takes a network, as nn.build makes of a spec; got {network!r}")
     if not callable(objective) or not isinstance(objective, Value):
         raise ArgumentError(f"backprop_trace takes an objective such as Classify(); got {objective!r}")
     if any(isinstance(part, str) for part in jax.tree.leaves(objective)):
