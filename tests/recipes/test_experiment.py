@@ -187,3 +187,31 @@ def test_the_rule(houses, tmp_path, rng):
         nothing.network(nothing.data(0))
     with pytest.raises(ArgumentError, match="needs a source"):
         Experiment().data(0)
+
+
+def test_images_go_through_convolutions_as_long_as_their_sides_allow_it(rng):
+    def kinds(*shape, **settings):
+        x = rng.integers(0, 256, (60, *shape)).astype(np.uint8)
+        data = sd.data.Dataset({"x": x, "y": np.arange(60) % 3}, {"x": x, "y": np.arange(60) % 3})
+        network = Experiment(hidden=(8,), **settings).network(data)
+        assert nn.build(network, x[:2])(x[:5]).shape == (5, 3)
+        return [type(layer).__name__ for layer in network.layers]
+
+    dense = ["Flatten", "Dense", "Dropout", "Dense"]
+    assert kinds(28, 28) == ["Scale", "Reshape", "Conv", "MaxPool", "Conv", "MaxPool", *dense]
+    assert kinds(7, 9, 3) == ["Scale", "Conv", "MaxPool", "Conv", *dense]  # 3 x 4 is not halved
+    assert kinds(28, 28, channels=()) == ["Scale", *dense]
+
+
+def test_what_tells_two_kinds_of_images_apart_may_be_anywhere(rng):
+    bars, y = rng.integers(0, 80, (400, 16, 16)).astype(np.uint8), rng.integers(0, 2, 400)
+    for image, lying in zip(bars, y, strict=True):  # a short bright bar, upright or lying
+        r, c = rng.integers(0, 12, 2)
+        image[(slice(r, r + 1), slice(c, c + 4)) if lying else (slice(r, r + 4), slice(c, c + 1))] = 255
+    data = sd.data.Dataset({"x": bars[:300], "y": y[:300]}, {"x": bars[300:], "y": y[300:]})
+
+    def accuracy(**settings):
+        rule = Experiment(hidden=(16,), epochs=12, **settings)
+        return sd.fit(rule.network(data), data, plan=rule.plan(data)).evaluate("valid")["accuracy"].value
+
+    assert accuracy(channels=(8, 8)) > 0.95 and accuracy(channels=()) < 0.8

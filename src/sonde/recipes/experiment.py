@@ -16,10 +16,11 @@ from sonde.recipes.recipe import Recipe, with_settings
 class Experiment(Recipe, registered="experiment"):
     """Any data: a CSV or Parquet file, arrays, a folder of images, or a named data set.
 
-    The defaults are a small rule. The network is dense: the features of the encoder (pixels scaled to 0 .. 1, the
-    rows of a window side by side) go through the hidden layers, each with ReLU, He initialization and dropout. Text
-    taken as a sequence (``"words"``, ``"characters"``) is embedded and read by hidden layers that are GRUs, of which
-    the last gives its state after the last token. The network
+    The defaults are a small rule. The features of the encoder, the rows of a window side by side, go through hidden
+    layers: dense, each with ReLU and dropout. Before them images (uint8, scaled to 0 .. 1) go through convolutions of
+    3x3 with ReLU, each followed by max-pooling that halves the sides as long as they are 4 or more. Text taken as a
+    sequence (``"words"``, ``"characters"``) is embedded and read by hidden layers that are GRUs, of which the last
+    gives its state after the last token. Layers with ReLU start by He's initialization. The network
     ends with an output a class, or with one number in the target's units. It is trained by Adam on softmax
     cross-entropy, or on squared error in units of the target's standard deviation, with batches of 32 rows up to
     10,000 training rows and of 128 beyond; the rate is halved when validation stands still for a third of the
@@ -39,7 +40,8 @@ class Experiment(Recipe, registered="experiment"):
         weight: a column that says how much a row counts.
         window: rows in a window of a series; 0: it is none.
         horizon: how many rows ahead a series is predicted.
-        hidden: units of the hidden layers.
+        channels: channels of the convolutions of images; none: they go through dense layers alone.
+        hidden: units of the dense hidden layers.
         dropout: the fraction of units dropped after each.
         rate: the learning rate.
         batch: rows in a minibatch; 0: by the rule.
@@ -70,6 +72,7 @@ class Experiment(Recipe, registered="experiment"):
     weight: str = ""
     window: int = 0
     horizon: int = 1
+    channels: tuple[int, ...] = (16, 32)
     hidden: tuple[int, ...] = (128, 64)
     dropout: sd.Number = 0.1
     rate: sd.Number = 2e-3
@@ -121,11 +124,22 @@ class Experiment(Recipe, registered="experiment"):
         return nn.Sequential(**layers, head=nn.Dense(outputs), units=nn.Scale(spread, center))
 
     def _for_rows(self, x: Any) -> dict[str, nn.Layer]:
-        layers: dict[str, nn.Layer] = {"flat": nn.Flatten()} if x.ndim > 2 else {}
-        if x.dtype == "uint8":
-            layers["scaled"] = nn.Scale(1 / 255)
+        layers: dict[str, nn.Layer] = {"scaled": nn.Scale(1 / 255)} if x.dtype == "uint8" else {}
+        if x.dtype == "uint8" and x.ndim > 2:
+            layers |= self._convolutions(x.shape[1:])
+        if x.ndim > 2:
+            layers["flat"] = nn.Flatten()
         for i, units in enumerate(self.hidden, 1):
             layers |= {f"hidden_{i}": nn.Dense(units, nn.relu, nn.he_normal), f"dropout_{i}": nn.Dropout(self.dropout)}
+        return layers
+
+    def _convolutions(self, shape: tuple[int, ...]) -> dict[str, nn.Layer]:
+        layers: dict[str, nn.Layer] = {"gray": nn.Reshape(*shape, 1)} if len(shape) == 2 and self.channels else {}
+        side = min(shape[:2])
+        for i, channels in enumerate(self.channels, 1):
+            layers[f"convolution_{i}"] = nn.Conv(channels, 3, activation=nn.relu, kernel_init=nn.he_normal)
+            if side >= 4:
+                layers[f"pooling_{i}"], side = nn.MaxPool(2), side // 2
         return layers
 
     def _for_sequences(self, data: sd.data.Dataset) -> dict[str, nn.Layer]:
