@@ -17,6 +17,7 @@ from sonde.recipes import (
     Iris,
     LinearRegression,
     Mnist,
+    MnistRowsLstm,
     Recipe,
     Target,
     Wine,
@@ -59,6 +60,15 @@ def test_mnist_is_learned_from_five_thousand_rows_and_not_without_steps(seed):
     few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
     assert accuracy(recipe, few, seed) > 0.92
     assert accuracy(recipe.replace(rate=0.0), few, seed) < 0.4
+
+
+@pytest.mark.usefixtures("mnist_is_there")
+def test_digits_are_read_row_by_row_and_not_with_shuffled_labels(seed, rng):
+    recipe = MnistRowsLstm(units=64, rows=3000, batch=32, epochs=6)
+    data = recipe.data(seed)
+    few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
+    assert accuracy(recipe, few, seed) > 0.8
+    assert accuracy(recipe, shuffled(few, rng), seed) < 0.3
 
 
 @pytest.mark.usefixtures("mnist_is_there")
@@ -168,7 +178,8 @@ def test_a_target_is_met_from_its_better_side_and_never_by_nothing():
 
 def test_every_recipe_is_a_page_and_is_listed():
     known = recipes.recipes()
-    assert {"digits", "fashion-mnist", "iris", "mnist", "linear-regression", "wine", "xor"} <= known.keys()
+    named = {"digits", "fashion-mnist", "iris", "mnist", "mnist-rows-lstm", "linear-regression", "wine", "xor"}
+    assert named <= known.keys()
     for name, kind in known.items():
         assert kind.__doc__ and (kind.targets or name == "experiment"), name  # what reads any data promises no number
         assert sd.from_json(sd.to_json(kind())) == kind()

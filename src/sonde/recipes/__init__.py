@@ -7,6 +7,7 @@ from sonde.recipes.fashion_mnist import FashionMnist
 from sonde.recipes.iris import Iris
 from sonde.recipes.linear_regression import LinearRegression
 from sonde.recipes.mnist import Mnist
+from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.recipe import Recipe, Result, Target, cook, made, recipes, resumable
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
@@ -19,6 +20,7 @@ __all__ = [
     "Iris",
     "LinearRegression",
     "Mnist",
+    "MnistRowsLstm",
     "Recipe",
     "Result",
     "Target",
