@@ -94,7 +94,7 @@ ANY = {
     "Constant": st.builds(nn.Constant, st.floats(allow_nan=False)),
     "DeadUnits": st.just(sd.DeadUnits()),
     "Dense": st.builds(nn.Dense, counts, activations, initializers, st.none() | initializers),
-    "Dropout": st.builds(nn.Dropout, rates),
+    "Dropout": st.builds(nn.Dropout, rates, st.booleans()),
     "Exponential": schedules,
     "Encoder": st.builds(
         lambda columns, steps: sd.data.Encoder(tuple(columns), (), sd.data.Windows(steps)),
@@ -143,7 +143,21 @@ ANY = {
 """How to make any value of each kind that is in files. A new kind is added here."""
 
 joins = st.sampled_from(["concat", "add", "multiply", "tuple"])
+recurrent = st.one_of(*(st.builds(kind, counts) for kind in (nn.RNN, nn.LSTM, nn.GRU)))
 ANY |= {
+    "Attention": st.builds(nn.Attention, counts),
+    "Bidirectional": st.builds(nn.Bidirectional, recurrent),
+    "Embedding": st.builds(nn.Embedding, counts, counts),
+    "GRU": st.builds(nn.GRU, counts),
+    "LSTM": st.builds(nn.LSTM, counts),
+    "RNN": st.builds(nn.RNN, counts),
+    "DropConnect": st.builds(nn.DropConnect, sequentials, rates),
+    "GaussianNoise": st.builds(nn.GaussianNoise, rates),
+    "GroupNorm": st.builds(nn.GroupNorm, counts, rates),
+    "LayerNorm": st.builds(nn.LayerNorm, rates),
+    "MaskNoise": st.builds(nn.MaskNoise, rates),
+    "SaltPepper": st.builds(nn.SaltPepper, rates, st.floats(-9, 9), st.floats(-9, 9)),
+    "TiedDense": st.builds(nn.TiedDense, counts, activations, initializers, st.none() | initializers),
     "Identity": st.builds(nn.Identity, rates),
     "LeakyReLU": st.builds(nn.LeakyReLU, rates),
     "Orthogonal": st.builds(nn.Orthogonal, rates),
@@ -538,10 +552,10 @@ def test_what_a_value_is_made_of_is_checked_by_name():
         nn.Dense(3, units=3)
     with pytest.raises(ArgumentError, match=r"Dense needs units: Dense\(units=...\)"):
         nn.Dense()
-    with pytest.raises(ArgumentError, match="Dropout takes rate; got 2 values"):
-        nn.Dropout(0.5, 1)
+    with pytest.raises(ArgumentError, match="MaskNoise takes rate; got 2 values"):
+        nn.MaskNoise(0.5, 1)
 
 
 def test_its_signature_is_that_of_its_fields():
-    assert str(inspect.signature(nn.Dropout)) == "(rate: 'Number' = 0.5)"
+    assert str(inspect.signature(nn.MaskNoise)) == "(rate: 'Number' = 0.3)"
     assert list(inspect.signature(nn.Sequential).parameters) == ["layers", "named"]

@@ -23,7 +23,9 @@ from sonde.nn.attention import Attention
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
+from sonde.nn.dropconnect import DropConnect
 from sonde.nn.embed import Embedding
+from sonde.nn.fold import fold
 from sonde.nn.initializers import (
     Constant,
     Identity,
@@ -44,13 +46,14 @@ from sonde.nn.initializers import (
     zeros,
 )
 from sonde.nn.network import Bound, Layer, Network, build
-from sonde.nn.noise import Dropout
-from sonde.nn.norm import BatchNorm
+from sonde.nn.noise import Dropout, GaussianNoise, MaskNoise, SaltPepper
+from sonde.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from sonde.nn.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, Upsample
 from sonde.nn.prelu import PReLU
 from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from sonde.nn.rewrite import replace_all
 from sonde.nn.scope import Scope
+from sonde.nn.tied import TiedDense
 
 __all__ = [
     "GRU",
@@ -66,17 +69,22 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Dense",
+    "DropConnect",
     "Dropout",
     "Embedding",
     "Flatten",
     "Function",
+    "GaussianNoise",
     "GlobalAveragePool",
     "GlobalMaxPool",
+    "GroupNorm",
     "Identity",
     "Initializer",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "LocallyConnected",
+    "MaskNoise",
     "MaxPool",
     "Network",
     "Normal",
@@ -85,11 +93,13 @@ __all__ = [
     "Parallel",
     "Reshape",
     "Residual",
+    "SaltPepper",
     "Scale",
     "Scope",
     "Sequential",
     "Shared",
     "Sparse",
+    "TiedDense",
     "Uniform",
     "Upsample",
     "VarianceScaling",
@@ -98,6 +108,7 @@ __all__ = [
     "default_names",
     "elu",
     "fan_in_uniform",
+    "fold",
     "gelu",
     "glorot_normal",
     "glorot_uniform",

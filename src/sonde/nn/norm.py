@@ -1,4 +1,4 @@
-"""Normalization by statistics of the batch: the layers with running state."""
+"""Normalization: by statistics of the batch, of a row's channels, or of groups of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jax import lax
 
-from sonde._errors import check_interval
+from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
 from sonde._types import Number
 from sonde.nn.initializers import ones, zeros
 from sonde.nn.network import Layer
@@ -65,3 +65,91 @@ class BatchNorm(Layer):
             scope.set("var", a * running_var + (1 - a) * var)
         factor = lax.rsqrt(var + self.epsilon) * scale
         return (x - spread(mean)) * spread(factor) + spread(offset)
+
+
+class LayerNorm(Layer):
+    """y = (x - mean) / sqrt(var + epsilon) * scale + offset, mean and var over the last axis.
+
+    Every row, and every place of an image or a series, is standardized by its own channels: nothing depends on
+    the batch, so training and inference are the same and there is no state.
+
+    Args:
+        epsilon: keeps the division finite.
+
+    Source: J. Ba et al. (2016). Differs from Keras, whose epsilon is 1e-3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> nn.build(nn.LayerNorm(epsilon=0.0), jnp.ones((1, 2)))(jnp.array([[1.0, 3.0], [10.0, 50.0]]))
+        Array([[-1.,  1.],
+               [-1.,  1.]], dtype=float32)
+    """
+
+    padded = "steps"
+
+    epsilon: Number = 1e-5
+
+    def check(self) -> None:
+        """Refuse what could make a variance negative."""
+        check_interval(self, "epsilon", "[0, inf)")
+
+    def __call__(self, scope: Scope, x: Float[Array, "*rows channels"]) -> Float[Array, "*rows channels"]:
+        """x, each row standardized."""
+        return _scaled(scope, _standardized(x, (-1,), self.epsilon))
+
+
+class GroupNorm(Layer):
+    """y = (x - mean) / sqrt(var + epsilon) * scale + offset, mean and var over a row's group of channels.
+
+    x [rows, *space, channels] is standardized row by row, over all of space and channels / groups neighboring
+    channels at a time. One group is a row as a whole; as many groups as channels is instance normalization.
+    Nothing depends on the batch, so it does as well with two rows as with two hundred.
+
+    Args:
+        groups: how many; they must divide the channels.
+        epsilon: keeps the division finite.
+
+    Source: Y. Wu and K. He (2018). Differs from Keras, whose epsilon is 1e-3.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde import nn
+        >>> nn.build(nn.GroupNorm(2, epsilon=0.0), jnp.ones((1, 4)))(jnp.array([[1.0, 3.0, 10.0, 50.0]]))
+        Array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
+
+    padded = "refused"
+
+    groups: int
+    epsilon: Number = 1e-5
+
+    def check(self) -> None:
+        """Refuse a number of groups that cannot be."""
+        check_interval(self, "epsilon", "[0, inf)")
+        if not isinstance(self.groups, int) or isinstance(self.groups, bool) or self.groups < 1:
+            raise ArgumentError(f"groups of GroupNorm must be a whole number of at least 1; got {self.groups!r}")
+
+    def __call__(self, scope: Scope, x: Float[Array, "rows *space channels"]) -> Float[Array, "rows *space channels"]:
+        """x, each group of a row standardized."""
+        channels = x.shape[-1]
+        if channels % self.groups:
+            raise ShapeError(
+                f"{self.groups} groups do not divide the {channels} channels (last axis) of {shape_of(x)}; "
+                f"choose a divisor of {channels}"
+            )
+        groups = x.reshape(x.shape[0], -1, self.groups, channels // self.groups)
+        return _scaled(scope, _standardized(groups, (1, 3), self.epsilon).reshape(x.shape))
+
+
+def _standardized(x: Array, axes: tuple[int, ...], epsilon: Number) -> Array:
+    """x with mean 0 and variance 1 over some axes, in float32 at least."""
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    off = x - x.mean(axes, keepdims=True)
+    return off * lax.rsqrt((off**2).mean(axes, keepdims=True) + epsilon)
+
+
+def _scaled(scope: Scope, x: Array) -> Array:
+    """x * scale + offset, a number each for every channel."""
+    scale, offset = scope.param("scale", x.shape[-1:], ones), scope.param("offset", x.shape[-1:], zeros)
+    return x * jnp.broadcast_to(scale, x.shape) + jnp.broadcast_to(offset, x.shape)

@@ -194,6 +194,18 @@ class Scope:
             )
         return value
 
+    def made(self, name: str) -> Array:
+        """The layer's parameter ``name`` as another method of the layer made it, whatever its shape.
+
+        Raises:
+            LayerError: no method that makes it was called before, while the network was built.
+        """
+        path = self._join(name)
+        self.frame.used.add(path)
+        if path not in self.frame.params:
+            raise LayerError(f"{path} is not there yet: call the layer first, or build the network with its input")
+        return self.frame.params[path]
+
     def get(self, name: str, init: Callable[[], Array]) -> Array:
         """The layer's state ``name``, first made by ``init()``: what is carried from call to call untrained."""
         frame, path = self.frame, self._join(name)
