@@ -12,12 +12,14 @@ import sonde as sd
 from sonde import recipes
 from sonde.recipes import (
     CaliforniaHousing,
+    Cifar10,
     Digits,
     FashionMnist,
     Iris,
     LinearRegression,
     Mnist,
     MnistRowsLstm,
+    MnistCnn,
     Recipe,
     Target,
     Wine,
@@ -69,6 +71,12 @@ def test_digits_are_read_row_by_row_and_not_with_shuffled_labels(seed, rng):
     few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
     assert accuracy(recipe, few, seed) > 0.8
     assert accuracy(recipe, shuffled(few, rng), seed) < 0.3
+def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels(seed, rng):
+    recipe = MnistCnn(channels=(8, 16), hidden=64, dropout=0.2, rate=3e-3, batch=32, rows=5000, epochs=3)
+    data = recipe.data(seed)
+    few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
+    assert accuracy(recipe, few, seed) > 0.92
+    assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.4
 
 
 @pytest.mark.usefixtures("mnist_is_there")
@@ -87,6 +95,14 @@ def fashion_is_there() -> None:
 
 
 @pytest.fixture
+def cifar_is_there() -> None:
+    """Skips, and says why, where the JPEG copies of CIFAR-10 cannot be read."""
+    given = os.environ.get("SONDE_DATA")
+    if not given or not (Path(given) / "cifar10/cifar10_jpeg.npz").exists():
+        pytest.skip("set SONDE_DATA to a folder that has cifar10/cifar10_jpeg.npz")
+
+
+@pytest.fixture
 def housing_is_there() -> None:
     """Skips, and says why, where the file of house values cannot be read."""
     given = os.environ.get("SONDE_DATA")
@@ -101,6 +117,15 @@ def test_clothes_are_told_apart_from_five_thousand_rows_and_not_with_shuffled_la
     few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
     assert accuracy(recipe, few, seed) > 0.78
     assert accuracy(recipe, shuffled(few, rng), seed) < 0.4
+
+
+@pytest.mark.usefixtures("cifar_is_there")
+def test_photographs_are_told_apart_better_than_by_chance_and_not_with_shuffled_labels(seed, rng):
+    recipe = Cifar10(channels=(16, 32), batch=64, rows=3000, epochs=3)
+    data = recipe.data(seed)
+    few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
+    assert accuracy(recipe, few, seed) > 0.27  # chance is 0.1
+    assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.2
 
 
 @pytest.mark.parametrize("recipe", [Iris(epochs=40), Wine(epochs=40)])

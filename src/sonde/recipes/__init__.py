@@ -1,12 +1,14 @@
 """Whole jobs, each a page."""
 
 from sonde.recipes.california_housing import CaliforniaHousing
+from sonde.recipes.cifar10 import Cifar10
 from sonde.recipes.digits import Digits
 from sonde.recipes.experiment import Experiment, read_toml, write_toml
 from sonde.recipes.fashion_mnist import FashionMnist
 from sonde.recipes.iris import Iris
 from sonde.recipes.linear_regression import LinearRegression
 from sonde.recipes.mnist import Mnist
+from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.recipe import Recipe, Result, Target, cook, made, recipes, resumable
 from sonde.recipes.wine import Wine
@@ -14,12 +16,14 @@ from sonde.recipes.xor import Xor
 
 __all__ = [
     "CaliforniaHousing",
+    "Cifar10",
     "Digits",
     "Experiment",
     "FashionMnist",
     "Iris",
     "LinearRegression",
     "Mnist",
+    "MnistCnn",
     "MnistRowsLstm",
     "Recipe",
     "Result",
