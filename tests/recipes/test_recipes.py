@@ -18,8 +18,8 @@ from sonde.recipes import (
     Iris,
     LinearRegression,
     Mnist,
-    MnistRowsLstm,
     MnistCnn,
+    MnistRowsLstm,
     Recipe,
     Target,
     Wine,
@@ -71,6 +71,9 @@ def test_digits_are_read_row_by_row_and_not_with_shuffled_labels(seed, rng):
     few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
     assert accuracy(recipe, few, seed) > 0.8
     assert accuracy(recipe, shuffled(few, rng), seed) < 0.3
+
+
+@pytest.mark.usefixtures("mnist_is_there")
 def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels(seed, rng):
     recipe = MnistCnn(channels=(8, 16), hidden=64, dropout=0.2, rate=3e-3, batch=32, rows=5000, epochs=3)
     data = recipe.data(seed)
