@@ -92,6 +92,9 @@ ANY = {
     "Bootstrap": samplers.filter(lambda v: isinstance(v, sd.data.Bootstrap)),
     "Classify": st.builds(sd.Classify, rates, class_weights, words, st.integers(0, 9)),
     "Constant": st.builds(nn.Constant, st.floats(allow_nan=False)),
+    "Each": st.sampled_from([sd.objectives.Each(sd.objectives.accuracy), sd.objectives.Each(sd.objectives.huber)]),
+    "R2": st.builds(sd.objectives.R2, st.floats(-9, 9)),
+    "TopK": st.builds(sd.objectives.TopK, counts),
     "DeadUnits": st.just(sd.DeadUnits()),
     "Dense": st.builds(nn.Dense, counts, activations, initializers, st.none() | initializers),
     "Dropout": st.builds(nn.Dropout, rates, st.booleans()),
@@ -188,7 +191,7 @@ ANY |= {
 
 OPEN = {
     *("Activation", "Controller", "Encoding", "Initializer", "Layer"),
-    *("Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
+    *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
 }
 """Kinds that are only there to be derived from."""
 

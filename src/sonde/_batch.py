@@ -206,10 +206,10 @@ def scored(out: Any, name: str = "loss") -> Scored:
     lift = lambda v: v if isinstance(v, Mean) else Mean(number(v), jnp.ones(()))
     parts = parts if isinstance(parts, dict) else {name: parts}
     for what, given in {**parts, **metrics}.items():
-        if np.shape(lift(given).total):
+        if np.shape(lift(given).value):
             raise ShapeError(
                 f"{what!r} must be one number, such as batch.mean(rows) with rows [rows]; "
-                f"got {shape_of(lift(given).total)}"
+                f"got {shape_of(lift(given).value)}"
             )
     return {k: lift(v) for k, v in parts.items()}, {k: lift(v) for k, v in metrics.items()}
 

@@ -17,6 +17,7 @@ from sonde.artifact import Artifact
 from sonde.data import Columns, Dataset
 from sonde.folder import FILES, FORMAT, device_name, strict, versions
 from sonde.nn import Network
+from sonde.objectives.losses import MEANS
 from sonde.objectives.metrics import Score
 from sonde.objectives.objectives import Objective, Sum
 from sonde.train import Outcome, Plan, Record, advice
@@ -76,7 +77,9 @@ class Run:
         if kind == "classes" and labels is None:
             labels = tuple(map(str, range(self.data.classes)))
         labels = labels if kind == "classes" else None
-        return Artifact(self.network, inputs, kind, labels, method, self.data.encoder)
+        loss = getattr(getattr(objective, "loss", None), "__name__", "") if kind == "numbers" else ""
+        loss = loss if loss in MEANS else ""
+        return Artifact(self.network, inputs, kind, labels, method, self.data.encoder, loss)
 
     def evaluate(self, split: str | Columns | dict = "test") -> dict[str, Score]:
         """Metrics of the network handed on, by name, on a split of the data or on other columns.

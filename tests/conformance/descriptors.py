@@ -207,6 +207,37 @@ LOSSES = [
     loss("squared_error", normal(ROWS), normal(ROWS)),
     loss("absolute_error", normal(ROWS), normal(ROWS)),
     loss("huber", normal(ROWS), normal(ROWS), delta=0.7),
+    loss("absolute_percentage_error", normal(ROWS), lambda rng: 1 + fractions(rng)),
+    loss("kl_divergence", normal(ROWS, 3), lambda rng: jnp.asarray(rng.dirichlet([1.0, 2.0, 3.0], ROWS), jnp.float32)),
+    loss("poisson", normal(ROWS), lambda rng: jnp.asarray(rng.poisson(3.0, ROWS), jnp.float32)),
+    loss("cosine_distance", normal(ROWS, 3), normal(ROWS, 3)),
+    loss("hinge", normal(ROWS), lambda rng: jnp.asarray(rng.choice([-1, 1], ROWS), jnp.int32)),
+    loss("hinge", normal(ROWS, 3), labels),
+    loss("squared_hinge", normal(ROWS), lambda rng: jnp.asarray(rng.random(ROWS) < 0.5)),
+    loss("squared_hinge", normal(ROWS, 3), labels),
+]
+
+
+def measured(part: Any, outputs: Any, target: Any, weight: Any) -> Any:
+    """A measure of a batch."""
+    metrics = sd.Classify(metrics=(part,)).metrics
+    return objectives.measures.measured(metrics, sd.Batch({}, weight), outputs, target)
+
+
+def measure(name: str, part: Any, target: Inputs, classes: int = 3) -> Case:
+    """What is measured batch by batch."""
+    weight = lambda rng: jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0)
+    draw = lambda rng: (normal(ROWS, classes)(rng), target(rng), weight(rng))
+    run = lambda part, *given: {k: m.value for k, m in measured(part, *given).items()}
+    called = objectives.measures.as_measures(part, (part,))[0].name
+    return Case(f"objectives.{name}", part, run, draw, {called: f32()})
+
+
+MEASURES = [
+    measure("accuracy", objectives.accuracy, labels),
+    measure("TopK", objectives.TopK(2), labels),
+    measure("R2", objectives.R2(0.5), normal(ROWS, 3)),
+    measure("Each", objectives.Each(objectives.absolute_error), normal(ROWS, 3)),
 ]
 
 # ------------------------------------------------------------------------------------ objectives
@@ -238,7 +269,27 @@ def objective(name: str, part: sd.Objective, y: Inputs, *gives: str, note: str =
 OBJECTIVES = [
     objective("Classify", sd.Classify(), labels, "loss", "error"),
     objective("Classify", sd.Classify(0.1, (1.0, 2.0, 3.0)), labels, "loss", "error", note=" weighted"),
+    objective("Classify", sd.Classify(loss=objectives.squared_hinge), labels, "loss", "error", note=" margins"),
+    objective(
+        "Classify",
+        sd.Classify(metrics=(objectives.accuracy, objectives.TopK(2))),
+        labels,
+        *("loss", "error", "accuracy", "top_2_accuracy"),
+        note=" metrics",
+    ),
     objective("Regress", sd.Regress(unit=2.0), normal(ROWS, 3), "loss", "mse", "mae"),
+    objective(
+        "Regress", sd.Regress(metrics=(objectives.R2(),)), normal(ROWS, 3), "loss", "mse", "mae", "r2", note=" R2"
+    ),
+    objective(
+        "Regress",
+        sd.Regress(objectives.poisson),
+        lambda rng: abs(normal(ROWS, 3)(rng)),
+        "loss",
+        "mse",
+        "mae",
+        note=" counts",
+    ),
     objective("Sum", sd.Classify() + sd.L2(0.1), labels, "classify", "l2", "error", smooth=False),  # its terms are
 ]
 PENALTIES = [
@@ -419,6 +470,7 @@ CASES: list[Case] = [
     *WINDOWS,
     *ACTIVATIONS,
     *LOSSES,
+    *MEASURES,
     *OBJECTIVES,
     *PENALTIES,
     *OPTIMIZERS,
@@ -433,6 +485,7 @@ BASES = (
     nn.Layer,
     nn.Activation,
     nn.Initializer,
+    objectives.Measure,
     objectives.Objective,
     optim.Optimizer,
     optim.Schedule,

@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from sonde._errors import ArgumentError, ShapeError
+from sonde._errors import ArgumentError, DataError, ShapeError
 from sonde._value import FUNCTIONS, from_json, to_json
 from sonde.objectives.losses import (
     absolute_error,
@@ -226,10 +226,13 @@ def test_a_class_ruled_out_costs_nothing_unless_asked_for():
 
 
 @pytest.mark.parametrize("label", [-1, 3, 200])
-def test_a_label_that_is_no_class_gives_nan(label):
-    z = jnp.zeros((2, 3))
-    assert np.isnan(cross_entropy(z, jnp.array([0, label]))).tolist() == [False, True]
-    assert np.isnan(cross_entropy(z, jnp.array([0, label]), smoothing=0.1)).tolist() == [False, True]
+def test_a_label_that_is_no_class_gives_nan_in_a_program_and_is_refused_where_it_is_seen(label):
+    z, y = jnp.zeros((2, 3)), jnp.array([0, label])
+    for smoothing in (0.0, 0.1):
+        compiled = jax.jit(lambda z, y, s=smoothing: cross_entropy(z, y, smoothing=s))
+        assert np.isnan(compiled(z, y)).tolist() == [False, True]
+        with pytest.raises(DataError, match=rf"must be classes from 0 to 2; got {label} at \[1\]"):
+            cross_entropy(z, y, smoothing=smoothing)
 
 
 def test_bytes_are_labels_even_of_many_classes():

@@ -7,13 +7,24 @@ import optax
 import pytest
 import scipy.special
 import sklearn.metrics
+from sklearn.linear_model import PoissonRegressor
 from sklearn.utils.class_weight import compute_class_weight
 
 import sonde as sd
 from sonde import nn
 from sonde._batch import loss_of, scored
 from sonde._errors import ArgumentError, DataError, MemberError, PathError, ShapeError
-from sonde.objectives import absolute_error, huber, squared_error
+from sonde.objectives import (
+    absolute_error,
+    absolute_percentage_error,
+    binary_cross_entropy,
+    cosine_distance,
+    hinge,
+    huber,
+    poisson,
+    squared_error,
+    squared_hinge,
+)
 
 close = dict(rtol=2e-5, atol=1e-6)
 
@@ -225,6 +236,152 @@ def test_an_objective_may_be_of_another_method(rng):
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     with pytest.raises(MemberError, match="no method 'clasify'; did you mean 'classify'"):
         sd.Classify(method="clasify")(net.bind(), batch_of(x, y))
+
+
+# ---------------------------------------------------------------------- other losses
+
+
+@pytest.mark.parametrize("classes", [1, 2, 4])
+@pytest.mark.parametrize("loss", [hinge, squared_hinge], ids=lambda f: f.__name__)
+def test_classify_takes_margins_of_two_classes_or_more(rng, loss, classes):
+    z, y = rng.normal(size=(40, classes)).astype(np.float32) * 2, rng.integers(0, max(classes, 2), 40)
+    found, metrics = judged(sd.Classify(loss=loss), z, y)
+    scores = np.concatenate([np.zeros((40, 1)), z], 1) if classes == 1 else z
+    own = scores[np.arange(40), y]
+    others = np.where(np.eye(scores.shape[1])[y] == 1, -np.inf, scores).max(1)
+    missing = np.maximum(0, 1 - (own - others))
+    assert found == pytest.approx((missing if loss is hinge else missing**2).mean(), rel=1e-5)
+    assert metrics["error"] == pytest.approx((scores.argmax(1) != y).mean())
+
+
+def test_a_support_vector_machine_is_that_of_scikit_learn(rng, seed):
+    from sklearn.svm import LinearSVC
+
+    x = rng.normal(size=(80, 2)).astype(np.float32)
+    y = (x @ [1.0, -2.0] + 0.3 * rng.normal(size=80) > 0).astype(np.int32)
+    theirs = LinearSVC(C=0.1, loss="squared_hinge", intercept_scaling=100, tol=1e-8, max_iter=100_000).fit(x, y)
+    objective = sd.Classify(loss=squared_hinge) + sd.L2(1 / (0.1 * 80))
+    run = sd.fit(nn.Dense(1), sd.data.Dataset({"x": x, "y": y}), objective, sd.SGD(0.2, 0.9), steps=1500, batch=80,
+                 seed=seed, progress=False)  # fmt: skip
+    np.testing.assert_allclose(run.network.params["kernel"][:, 0], theirs.coef_[0], atol=2e-3)
+
+
+def test_smoothing_is_for_cross_entropy_alone():
+    with pytest.raises(ArgumentError, match="smoothing is for cross_entropy; Classify has the loss hinge"):
+        sd.Classify(0.1, loss=hinge)
+
+
+def test_regress_by_counts_gives_counts(rng, seed):
+    x = rng.uniform(-1, 1, size=(400, 1)).astype(np.float32)
+    y = rng.poisson(np.exp(1 + 0.8 * x[:, 0])).astype(np.float32)
+    data = sd.data.Dataset({"x": x, "y": y}, test={"x": x, "y": y})
+    objective = sd.Regress(poisson, metrics=(sd.objectives.R2(),))
+    run = sd.fit(nn.Dense(1), data, objective, sd.Adam(0.05), steps=400, batch=400, seed=seed, progress=False)
+    a, b = float(run.network.params["kernel"][0, 0]), float(run.network.params["bias"][0])
+    theirs = PoissonRegressor(alpha=0, tol=1e-9).fit(x, y)
+    assert (a, b) == pytest.approx((theirs.coef_[0], theirs.intercept_), abs=5e-3)
+    np.testing.assert_allclose(run.artifact.predict(x), theirs.predict(x), rtol=1e-2)
+    assert run.history["train/mse"][-1] == pytest.approx(
+        sklearn.metrics.mean_squared_error(y, theirs.predict(x)), rel=1e-2
+    )
+    assert run.evaluate("test")["r2"].value == pytest.approx(float(run.history["train/r2"][-1]), abs=1e-3)
+    assert float(run.evaluate("test")["rmse"]) ** 2 == pytest.approx(float(run.history["train/mse"][-1]), rel=1e-2)
+
+
+def test_an_artifact_of_counts_comes_back_from_its_file(tmp_path):
+    net = nn.build(nn.Sequential(head=nn.Dense(1, kernel_init=nn.zeros, bias_init=nn.Constant(2.0))), jnp.ones((1, 3)))
+    inputs = {"shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}
+    made = sd.Artifact(net, inputs, "numbers", loss="poisson")
+    back = sd.load(made.save(tmp_path / "net.safetensors"))
+    np.testing.assert_allclose(back.predict(np.zeros((2, 3), "float32")), np.exp(2.0), rtol=1e-6)
+    with pytest.raises(ArgumentError, match="loss must be one that takes logits"):
+        sd.Artifact(net, inputs, "numbers", loss="huber")
+
+
+def test_many_yes_or_no_at_once_are_measured_as_probabilities(rng):
+    z, y = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 2, (20, 3)).astype(np.float32)
+    loss, metrics = judged(sd.Regress(binary_cross_entropy), z, y)
+    p = scipy.special.expit(z.astype(float))
+    assert loss == pytest.approx(-(y * np.log(p) + (1 - y) * np.log(1 - p)).mean(), rel=1e-5)
+    assert metrics["mae"] == pytest.approx(abs(p - y).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "message"),
+    [
+        (poisson, [1.0, -3.0], r"the target 'y' of poisson must be counts, 0 or above; got -3.* at \[1\]"),
+        (absolute_percentage_error, [1.0, 0.0], r"other than 0, .* got 0.* at \[1\]"),
+        (hinge, [1, 0], r"-1 or 1 \(or booleans\); got 0.* at \[1\]"),
+        (binary_cross_entropy, [1.0, 2.0], r"from 0 to 1; got 2.* at \[1\]"),
+    ],
+)
+def test_targets_outside_a_losss_domain_are_refused_before_training(loss, y, message):
+    with pytest.raises(DataError, match=message):
+        sd.Regress(loss).prepare({"x": np.zeros((2, 1)), "y": np.array(y)})
+    with pytest.raises(DataError, match=message):
+        data = sd.data.Dataset({"x": np.zeros((2, 1), "float32"), "y": np.array(y, "float32")})
+        sd.fit(nn.Dense(1), data, sd.Regress(loss), sd.SGD(0.1), steps=1, batch=2, progress=False)
+    sd.Regress(loss).prepare({"y": np.array(y), "weight": np.array([1.0, 0.0])})  # a row that does not count
+    assert sd.Regress(huber).prepare({"y": np.array(y)}) == sd.Regress(huber)
+
+
+def test_logits_have_no_unit():
+    with pytest.raises(ArgumentError, match="unit of Regress must be 1 with poisson, which takes logits; got 2"):
+        sd.Regress(poisson, unit=2.0)
+
+
+def test_a_loss_that_gives_no_entry_a_row_is_refused(rng):
+    with pytest.raises(ShapeError, match=r"cosine_distance gives float32\[\] for predictions float32\[8\]"):
+        judged(sd.Regress(cosine_distance), rows(rng, 8), np.ones(8, "float32"))
+
+
+# ---------------------------------------------------------------------- probabilities where logits belong
+
+
+class ByHand(nn.Layer):
+    """Its own way to probabilities."""
+
+    def __call__(self, scope, x):
+        e = jnp.exp(scope("head", nn.Dense(2), x))
+        return e / jnp.broadcast_to(e.sum(-1, keepdims=True), e.shape)
+
+
+PROBABLE = {
+    "in Dense": (nn.Sequential(nn.Dense(4, nn.relu), nn.Dense(2, nn.softmax)), "softmax"),
+    "as a layer": (nn.Sequential(nn.Dense(4, nn.relu), nn.Dense(2), nn.softmax), "softmax"),
+    "of one output": (nn.Sequential(nn.Dense(4, nn.relu), nn.Dense(1, nn.sigmoid)), "sigmoid"),
+    "flattened": (nn.Sequential(nn.Dense(2, nn.sigmoid), nn.Flatten()), "sigmoid"),
+    "by hand": (ByHand(), "softmax"),
+}
+
+
+@pytest.mark.parametrize("name", PROBABLE)
+@pytest.mark.parametrize("twice", [False, True])
+def test_probabilities_where_logits_belong_are_noticed_before_training(name, twice, points):
+    spec, function = PROBABLE[name]
+    for _ in range(1 + twice):  # what was compiled once notices again
+        with pytest.raises(
+            ArgumentError, match=f"takes logits and applies the .* but the network already ends in a {function}"
+        ):
+            sd.fit(spec, points, sd.Classify(), sd.SGD(0.1), steps=1, progress=False)
+
+
+def test_losses_of_quantities_and_margins_may_have_any_last_activation(points):
+    y = np.asarray(points.train.y, np.float32)
+    numbers = sd.data.Dataset({"x": points.train.x, "y": y})
+    net = nn.Sequential(nn.Dense(4, nn.relu), nn.Dense(1, nn.sigmoid))
+    for data, objective in ((numbers, sd.Regress()), (points, sd.Classify(loss=hinge))):
+        assert np.isfinite(
+            sd.fit(net, data, objective, sd.SGD(0.1), steps=1, progress=False).history["train/loss"]
+        ).all()
+    with pytest.raises(ArgumentError, match="binary_cross_entropy takes logits and applies the sigmoid itself"):
+        sd.fit(net, numbers, sd.Regress(binary_cross_entropy), sd.SGD(0.1), steps=1, progress=False)
+
+
+@pytest.mark.parametrize("last", [nn.relu, nn.tanh, nn.softplus, nn.identity], ids=lambda f: f.__name__)
+def test_what_is_no_probability_is_not_taken_for_one(last, points):
+    sd.fit(nn.Sequential(nn.Dense(3, nn.softmax), nn.Dense(2, last)), points, sd.Classify(), sd.SGD(0.1), steps=1,
+           progress=False)  # fmt: skip
 
 
 # ---------------------------------------------------------------------- penalties

@@ -19,6 +19,7 @@ from sonde.data import Encoder, table_of
 from sonde.data.mapping import pieces
 from sonde.nn import Layer, Network, default_names, softmax
 from sonde.nn.network import layers
+from sonde.objectives.losses import MEANS, mean_of
 from sonde.objectives.metrics import Score, classification_metrics, regression_metrics
 from sonde.objectives.objectives import logits_of
 
@@ -39,6 +40,8 @@ class Artifact:
         labels: names of the classes, or None.
         method: the method of the network that predicts.
         encoder: what makes the network's input of raw columns, or None: then it takes arrays.
+        loss: the name of the loss whose logits it gives, such as ``"poisson"``, where numbers are predicted by way of
+            such; else "".
     """
 
     network: Network
@@ -47,6 +50,7 @@ class Artifact:
     labels: tuple[str, ...] | None = None
     method: str = "__call__"
     encoder: Encoder | None = None
+    loss: str = ""
 
     def __post_init__(self) -> None:
         spec, method = self.network.spec, self.method
@@ -64,6 +68,8 @@ class Artifact:
             raise ArgumentError(f"the shape of a row is whole numbers; got {self.inputs['shape']!r}")
         if self.labels is not None:
             object.__setattr__(self, "labels", tuple(map(str, self.labels)))
+        if self.loss and self.loss not in MEANS:
+            raise ArgumentError(f"loss must be one that takes logits, {', '.join(MEANS)}; got {self.loss!r}")
         if self.encoder is not None and not isinstance(self.encoder, Encoder):
             raise ArgumentError(f"encoder must be a data.Encoder; got {self.encoder!r}")
 
@@ -197,6 +203,7 @@ class Artifact:
         if self.predicts == "classes":
             best = np.asarray(logits_of(jnp.asarray(outputs))).argmax(-1)
             return best if self.labels is None else np.asarray(self.labels)[best]
+        outputs = np.asarray(mean_of(self.loss, outputs))
         return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs
 
     def save(self, path: str | Path) -> Path:
@@ -211,6 +218,7 @@ class Artifact:
             "method": self.method,
             "encoder": None if self.encoder is None else to_json(self.encoder),
         }
+        header |= {"loss": self.loss} if self.loss else {}
         write_arrays(path, arrays, header, KIND)
         return Path(path)
 
@@ -278,7 +286,8 @@ def load(path: str | Path) -> Artifact:
             parts[part][below] = jnp.asarray(value)
         network = Network(from_json(header["spec"]), **parts)
         encoder = None if header.get("encoder") is None else from_json(header["encoder"])
-        return Artifact(network, header["inputs"], header["predicts"], header["labels"], header["method"], encoder)
+        told = {name: header[name] for name in ("inputs", "predicts", "labels", "method")}
+        return Artifact(network, **told, encoder=encoder, loss=header.get("loss", ""))
     except SondeError as error:
         raise FormatError(f"{path}: {error}") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:

@@ -20,7 +20,7 @@ import numpy as np
 from sonde._errors import ArgumentError, DataError, ShapeError, shape_of
 from sonde._html import image as inline
 from sonde._store import write_atomically
-from sonde.objectives.metrics import BETTER
+from sonde.objectives.metrics import better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,7 +165,7 @@ def _scale(ax: Axes, quantity: str, values: np.ndarray) -> None:
         ax.set_yticks([])
         return
     decades = math.log10(values.max() / values.min()) if values.min() > 0 else 0.0
-    if decades > 1 and BETTER.get(quantity.rpartition("/")[2], -1) < 0:
+    if decades > 1 and better(quantity) < 0:
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -107,6 +107,11 @@ class Bound:
         return functools.partial(self._run, method)
 
     @property
+    def building(self) -> bool:
+        """Whether this call only finds out which variables there are: nothing is computed yet."""
+        return self._frame.building
+
+    @property
     def still(self) -> Bound:
         """The same function and nothing else: the form under grad, jvp, jacrev, vmap and scan."""
         return Bound(self._spec, self._frame.view(still=True), self._path)

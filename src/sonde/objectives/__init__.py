@@ -1,13 +1,20 @@
-"""Objectives, penalties, elementwise losses and metrics."""
+"""Objectives, penalties, elementwise losses, and what is measured while training."""
 
 from sonde.objectives.losses import (
     absolute_error,
+    absolute_percentage_error,
     binary_cross_entropy,
+    cosine_distance,
     cross_entropy,
     half_squared_error,
+    hinge,
     huber,
+    kl_divergence,
+    poisson,
     squared_error,
+    squared_hinge,
 )
+from sonde.objectives.measures import R2, Each, Measure, TopK, accuracy
 from sonde.objectives.objectives import Classify, Objective, Regress, Sum
 from sonde.objectives.penalties import L1, L1L2, L2
 
@@ -15,14 +22,25 @@ __all__ = [
     "L1",
     "L1L2",
     "L2",
+    "R2",
     "Classify",
+    "Each",
+    "Measure",
     "Objective",
     "Regress",
     "Sum",
+    "TopK",
     "absolute_error",
+    "absolute_percentage_error",
+    "accuracy",
     "binary_cross_entropy",
+    "cosine_distance",
     "cross_entropy",
     "half_squared_error",
+    "hinge",
     "huber",
+    "kl_divergence",
+    "poisson",
     "squared_error",
+    "squared_hinge",
 ]

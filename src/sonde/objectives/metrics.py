@@ -35,6 +35,12 @@ BETTER: dict[str, int] = {
 """Which way is better: 1 where higher is, -1 where lower is, by a metric's name."""
 
 
+def better(name: str) -> int:
+    """Which way is better for a quantity of a report, such as ``"valid/top_2_accuracy"``; lower, if unknown."""
+    last = name.rpartition("/")[2]
+    return 1 if last.endswith("accuracy") else BETTER.get(last, -1)
+
+
 class Score(NamedTuple):
     """A value and its standard error, in the unit of the value; the error is None where none is stated.
 
@@ -228,9 +234,7 @@ def regression_metrics(prediction: Any, target: Any, weight: Any = None) -> dict
     square_error = _mean_error(np.square(p - t).mean(1), w)
     scores = {
         "rmse": Score(rmse, None if square_error is None or not rmse else square_error / (2 * rmse)),
-        "mae": Score(
-            float(metrics.mean_absolute_error(t, p, sample_weight=w)), _mean_error(np.abs(p - t).mean(1), w)
-        ),
+        "mae": Score(float(metrics.mean_absolute_error(t, p, sample_weight=w)), _mean_error(np.abs(p - t).mean(1), w)),
     }
     if np.ptp(t, axis=0).all():
         scores["r2"] = Score(float(metrics.r2_score(t, p, sample_weight=w)))

@@ -12,7 +12,10 @@ from sonde._batch import Batch, scored
 from sonde._errors import ArgumentError, DataError, ShapeError, check_interval, shape_of
 from sonde._types import Number, Part
 from sonde._value import Value, show
-from sonde.objectives.losses import cross_entropy, half_squared_error
+from sonde.objectives.losses import MEANS, cross_entropy, half_squared_error, mean_of
+from sonde.objectives.losses.given import DOMAINS, in_domain
+from sonde.objectives.measures import as_measures, measured
+from sonde.objectives.probabilities import refuse_probabilities
 
 
 class Objective(Value):
@@ -93,7 +96,7 @@ def _unused(name: str, taken: Mapping) -> str:
 
 
 class Classify(Objective):
-    """Softmax cross-entropy of integer labels: L = -sum_i w_i log softmax(net(x_i))[y_i] / sum_i w_i.
+    """A loss of class labels, by default softmax cross-entropy: L = -sum_i w_i log softmax(net(x_i))[y_i] / sum_i w_i.
 
     Args:
         smoothing: label smoothing s in [0, 1): the target is 1 - s + s / K for the label, s / K elsewhere.
@@ -101,9 +104,14 @@ class Classify(Objective):
             class count the same in total, n / (K n_class).
         method: the method of the network that gives logits [rows, K]; a single output z [rows, 1] stands for
             two classes with logits 0 and z, which makes this the binary cross-entropy of sigmoid(z).
+        loss: of (logits [rows, K], labels [rows]) for each row: `cross_entropy`, or `hinge` and `squared_hinge`,
+            which make it a support vector machine. Their outputs are scores: the largest is the answer, but
+            they stand for no probabilities, so a ``log_loss`` of such a network says nothing.
+        metrics: what else to measure, functions of (logits, labels) that give a number a row: `accuracy`,
+            `TopK(5)`, any elementwise loss, or one's own (see `Measure`).
 
     Reads the columns ``x``, ``y`` (integers 0 .. K-1) and ``weight`` if there is one. Metric: ``error``, the
-    fraction of rows whose largest logit is not the label's.
+    fraction of rows whose largest logit is not the label's; as sums, ``error.total`` is how many they are.
 
     Example:
         >>> import jax.numpy as jnp
@@ -120,12 +128,17 @@ class Classify(Objective):
     class_weight: Part = None
     method: str = "__call__"
     classes: int = 0
+    loss: Callable = cross_entropy
+    metrics: Part = ()
 
     def check(self) -> None:
-        """Refuse what cannot be a smoothing or a class weight."""
+        """Refuse what cannot be a smoothing, a class weight or a metric."""
         check_interval(self, "smoothing", "[0, 1)")
         if isinstance(self.class_weight, str) and self.class_weight != "balanced":
             raise ArgumentError(f"class_weight must be 'balanced' or a number a class; got {self.class_weight!r}")
+        if self.loss is not cross_entropy and isinstance(self.smoothing, int | float) and self.smoothing:
+            raise ArgumentError(f"smoothing is for cross_entropy; Classify has the loss {show(self.loss)}")
+        object.__setattr__(self, "metrics", as_measures(self, self.metrics))
 
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
         """Check the labels; fill in balanced class weights."""
@@ -150,11 +163,13 @@ class Classify(Objective):
             weights = (count.sum() / (np.count_nonzero(count) * np.where(count, count, np.inf))).astype(np.float32)
         if weights is not None and np.shape(weights)[-1] < classes:
             raise ArgumentError(f"class_weight has {np.shape(weights)[-1]} numbers, but there are {classes} classes")
-        return self.replace(classes=classes, class_weight=weights)
+        metrics = tuple(m.prepare(columns) for m in self.metrics)
+        return self.replace(classes=classes, class_weight=weights, metrics=metrics)
 
     def __call__(self, net: Any, batch: Batch) -> Any:
-        """The mean cross-entropy, and the error rate."""
+        """The mean loss, the error rate, and what else is measured."""
         logits = logits_of(_method(net, self.method)(batch.x))
+        _notice(net, self.method, self.loss, batch.x)
         if logits.ndim != 2:
             raise ShapeError(f"Classify needs logits [rows, classes]; got {shape_of(logits)}")
         if self.classes > logits.shape[-1]:
@@ -165,8 +180,10 @@ class Classify(Objective):
         rows = batch
         if self.class_weight is not None:
             rows = Batch(batch.columns, batch.weight * jnp.asarray(self.class_weight, jnp.float32)[batch.y])
-        loss = rows.mean(cross_entropy(logits, batch.y, smoothing=self.smoothing))
-        return loss, {"error": batch.mean(logits.argmax(-1) != batch.y)}
+        options = {"smoothing": self.smoothing} if self.loss is cross_entropy else {}
+        loss = rows.mean(self.loss(logits, batch.y, **options))
+        error = batch.mean(logits.argmax(-1) != batch.y)
+        return loss, {"error": error} | measured(self.metrics, batch, logits, batch.y)
 
 
 class Regress(Objective):
@@ -174,12 +191,16 @@ class Regress(Objective):
 
     Args:
         loss: elementwise, of (prediction, target): `half_squared_error` (the mean is its minimizer),
-            `absolute_error` (the median), `huber`, ...
+            `absolute_error` (the median), `huber`, ... or `poisson` (counts), `binary_cross_entropy` (shares, or
+            many yes or no at once), `kl_divergence` (probabilities), of which the network gives the logits.
         unit: what errors are measured in, usually the target's standard deviation, so that the loss, and with
             it a good learning rate, does not depend on the target's units.
         method: the method of the network that gives predictions, [rows] or [rows, 1] or like ``y``.
+        metrics: what else to measure, functions of (prediction, target) that give a number a row: `R2`, any
+            elementwise loss of quantities, or one's own (see `Measure`).
 
-    Reads the columns ``x``, ``y`` and ``weight`` if there is one. Metrics in original units: ``mse``, ``mae``.
+    Reads the columns ``x``, ``y`` and ``weight`` if there is one. Metrics in original units: ``mse``, ``mae``;
+    of what the outputs stand for where they are logits (`poisson`: of exp(outputs), the counts themselves).
 
     Example:
         >>> import jax.numpy as jnp
@@ -195,19 +216,33 @@ class Regress(Objective):
     loss: Callable = half_squared_error
     unit: Number = 1.0
     method: str = "__call__"
+    metrics: Part = ()
 
     def check(self) -> None:
-        """Refuse a unit that cannot be divided by."""
+        """Refuse a unit that cannot be divided by, or that logits cannot have."""
         check_interval(self, "unit", "(0, inf)")
+        if self._named() in MEANS and isinstance(self.unit, int | float) and self.unit != 1:
+            raise ArgumentError(
+                f"unit of Regress must be 1 with {self._named()}, which takes logits; got {self.unit!r}"
+            )
+        object.__setattr__(self, "metrics", as_measures(self, self.metrics))
 
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
-        """Check the targets."""
+        """Check the targets: those that count lie in the loss's domain."""
         if "y" not in columns:
             raise DataError(f"Regress needs targets in a column 'y'; there is {', '.join(columns)}")
-        return self
+        if self._named() in DOMAINS:
+            y, weight = np.array(columns["y"], np.float32), columns.get("weight")
+            if weight is not None and np.any(weight):
+                y[np.asarray(weight) <= 0] = y[np.argmax(weight)]  # a row that does not count may be anything
+            in_domain(self._named(), "the target 'y'", y)
+        return self.replace(metrics=tuple(m.prepare(columns) for m in self.metrics))
+
+    def _named(self) -> str:
+        return getattr(self.loss, "__name__", "")
 
     def __call__(self, net: Any, batch: Batch) -> Any:
-        """The mean loss, and the mean squared and absolute errors."""
+        """The mean loss, the mean squared and absolute errors, and what else is measured."""
         target = batch.y.astype(jnp.float32)
         prediction = _method(net, self.method)(batch.x)
         if prediction.shape == (*target.shape, 1):  # one output a row against a column of numbers
@@ -217,10 +252,16 @@ class Regress(Objective):
                 f"predictions {shape_of(prediction)} and targets {shape_of(target)} differ in shape; "
                 f"end the network with nn.Dense({target.shape[-1] if target.ndim > 1 else 1})"
             )
+        _notice(net, self.method, self.loss, batch.x)
+        each = jnp.asarray(self.loss(prediction / self.unit, target / self.unit))
+        if each.shape[:1] != (len(batch),):
+            raise ShapeError(
+                f"{show(self.loss)} gives {shape_of(each)} for predictions {shape_of(prediction)}, not one entry a row"
+            )
+        said = mean_of(self._named(), prediction)
         rows = lambda each: batch.mean(each.reshape(len(batch), -1).mean(-1))
-        error = prediction - target
-        loss = rows(self.loss(prediction / self.unit, target / self.unit))
-        return loss, {"mse": rows(error**2), "mae": rows(abs(error))}
+        metrics = {"mse": rows((said - target) ** 2), "mae": rows(abs(said - target))}
+        return rows(each), metrics | measured(self.metrics, batch, said, target)
 
 
 def logits_of(outputs: Any) -> Any:
@@ -235,3 +276,10 @@ def logits_of(outputs: Any) -> Any:
 
 def _method(net: Any, name: str) -> Callable:
     return net if name == "__call__" else getattr(net, name)
+
+
+def _notice(net: Any, method: str, loss: Callable, x: Any) -> None:
+    """Once, when the network is made: that it gives logits to a loss that takes them."""
+    name = getattr(loss, "__name__", "")
+    if net.building and name in MEANS and name != "poisson":
+        refuse_probabilities(name, _method(net.still, method), x)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from sonde._errors import ArgumentError, PathError, check_interval, nearest
 from sonde._types import Clock, Number
 from sonde._value import Value
+from sonde.objectives.metrics import better
 
 Report = dict[str, Any]
 """What a round came to, by name: "train/loss", "valid/loss", "valid/error", "rate", ..."""
@@ -77,12 +78,19 @@ def watched(report: Report, name: str) -> Any:
 
     Raises:
         PathError: there is none of that name; says what there is.
+        ArgumentError: more of it is better, and a controller takes the smallest.
     """
     if name not in report:
         hint = "; give the data a validation split, or watch" if name.startswith("valid/") else "; there is"
         known = [k for k in report if not k.startswith("rate")]
         near = f"{hint} {', '.join(map(repr, known))}" if name.startswith("valid/") else nearest(name, report)
         raise PathError(f"a controller watches {name!r}, which is not in the report{near}")
+    if better(name) > 0:
+        side = name.partition("/")[0]
+        raise ArgumentError(
+            f"a controller takes the smallest of what it watches, and the larger {name!r} is, the better; "
+            f"watch '{side}/loss' (or '{side}/error', '{side}/mse')"
+        )
     return report[name]
 
 

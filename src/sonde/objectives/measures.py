@@ -1,0 +1,216 @@
+"""What is measured batch by batch, while training: numbers a row, whose sums merge exactly into those of all rows.
+
+A measure is a function of (outputs, target) that gives a number a row, and the batch takes the mean: so every
+elementwise loss is one, and so is `accuracy`. What is no mean of rows, such as `R2`, is a function of a few means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from sonde._batch import Batch, Mean
+from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._types import Number
+from sonde._value import Value, named, show
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int
+
+
+class Measure(Value):
+    """A measure that has settings; ``(outputs, target) -> rows``. One without settings is a named function.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import sonde as sd
+        >>> class Within(sd.objectives.Measure):
+        ...     distance: sd.Number = 1.0
+        ...     def __call__(self, outputs, target):
+        ...         return abs(outputs - target) <= self.distance
+        >>> sd.Regress(metrics=(Within(2.0), sd.objectives.R2()))
+        Regress(metrics=(Within(distance=2), R2()))
+    """
+
+    sums: ClassVar[type[Mean]] = Mean
+    """What holds the sums of its rows, and makes a number of them."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the history."""
+        return type(self).__name__.lower()
+
+    def __call__(self, outputs: Any, target: Any) -> Any:
+        """The numbers of each row, [rows] or [rows, ...]."""
+        raise ArgumentError(f"{type(self).__name__} does not say what it measures")
+
+    def prepare(self, columns: Mapping[str, Any]) -> Measure:
+        """The same measure with what it needs to know of the training columns filled in."""
+        return self
+
+
+@named
+def accuracy(logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> Bool[Array, " rows"]:
+    """Whether the largest logit is the label's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde.objectives import accuracy
+        >>> accuracy(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.array([0, 1])).tolist()
+        [True, False]
+    """
+    return logits.argmax(-1) == labels
+
+
+class TopK(Measure):
+    """Whether the label's logit is among the k largest; a logit as large as the last of them is.
+
+    Args:
+        k: how many classes may be named, 1 or more; k = 1 is `accuracy`, but for equal logits.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import sonde as sd
+        >>> logits = jnp.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+        >>> sd.objectives.TopK(2)(logits, jnp.array([1, 2])).tolist()
+        [True, False]
+        >>> sd.objectives.TopK(2).name
+        'top_2_accuracy'
+    """
+
+    k: int = 5
+
+    def check(self) -> None:
+        """Refuse what is no number of classes."""
+        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
+            raise ArgumentError(f"k of TopK must be a whole number of at least 1; got {self.k!r}")
+
+    @property
+    def name(self) -> str:
+        """``top_5_accuracy``."""
+        return f"top_{self.k}_accuracy"
+
+    def __call__(self, logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> Bool[Array, " rows"]:
+        """Whether fewer than k logits are larger than the label's."""
+        if self.k >= logits.shape[-1]:
+            raise ArgumentError(f"every label is among the {self.k} likeliest of {logits.shape[-1]} classes")
+        own = jnp.take_along_axis(logits, labels[:, None].astype(jnp.int32), 1)
+        larger = (logits > jnp.broadcast_to(own, logits.shape)).sum(-1)
+        return (larger < self.k) & jnp.isfinite(own[:, 0])
+
+
+class Explained(Mean):
+    """The means of ((t - p)^2, t, t^2) as one number: 1 - mean (t - p)^2 / var t, averaged over outputs.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from sonde.objectives.measures import Explained
+        >>> float(Explained(jnp.array([[1.0], [6.0], [20.0]]), 2.0).value)     # errors of 0.5, a variance of 1
+        0.5
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> Any:
+        """R2, NaN where a target is constant."""
+        error, first, second = jnp.asarray(self.total) / self.count
+        return (1 - error / (second - first**2)).mean()
+
+
+class R2(Measure):
+    """The share of the target's variance that is explained, averaged over outputs.
+
+        r2 = 1 - sum_i w_i (t_i - p_i)^2 / sum_i w_i (t_i - m)^2,    m = sum_i w_i t_i / sum_i w_i
+
+    Over a round of batches it is that of all its rows, not a mean over batches: what is summed is (t - p)^2,
+    t and t^2. To keep their differences exact in float32, t is counted from ``center``.
+
+    Args:
+        center: about the mean of the target; `Regress` fills in that of the training rows.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import sonde as sd
+        >>> batch = sd.Batch.of({"y": jnp.array([1.0, 2.0, 3.0])})
+        >>> rows = sd.objectives.R2()(jnp.array([1.0, 2.0, 2.0]), batch.y)
+        >>> round(float(sd.objectives.R2.sums(*batch.mean(rows)).value), 4)
+        0.5
+    """
+
+    sums: ClassVar[type[Mean]] = Explained
+    center: Number = 0.0
+
+    def prepare(self, columns: Mapping[str, Any]) -> Measure:
+        """Count from the mean of the training targets."""
+        y = np.asarray(columns["y"], np.float64)
+        return self.replace(center=float(np.average(y.reshape(len(y), -1).mean(1), weights=columns.get("weight"))))
+
+    def __call__(self, outputs: Float[Array, " rows *shape"], target: Float[Array, " rows *shape"]) -> Any:
+        """(t - p)^2, t and t^2, [rows, 3, outputs]."""
+        p, t = (v.reshape(len(v), -1) - self.center for v in (outputs, target))
+        return jnp.stack([(t - p) ** 2, t, t**2], 1)
+
+
+class Each(Measure):
+    """A function of (outputs, target) as a measure; objectives make these of the functions they are given.
+
+    Example:
+        >>> import sonde as sd
+        >>> sd.Classify(metrics=(sd.objectives.accuracy,)).metrics == (sd.objectives.Each(sd.objectives.accuracy),)
+        True
+    """
+
+    function: Callable
+
+    @property
+    def name(self) -> str:
+        """The function's."""
+        return self.function.__name__
+
+    def __call__(self, outputs: Any, target: Any) -> Any:
+        """function(outputs, target)."""
+        return self.function(outputs, target)
+
+    def __repr__(self) -> str:
+        return show(self.function)
+
+
+def as_measures(owner: object, given: Any) -> tuple[Measure, ...]:
+    """What a person gave as ``metrics``, as measures.
+
+    Raises:
+        ArgumentError: it is no tuple of measures and named functions, or two have one name.
+    """
+    kind, found = type(owner).__name__, []
+    for metric in given if isinstance(given, tuple) else (given,):
+        if not isinstance(metric, Measure):
+            if isinstance(metric, type) or not hasattr(metric, "__name__"):
+                raise ArgumentError(
+                    f"metrics of {kind} are functions of (outputs, target), such as objectives.accuracy or "
+                    f"objectives.TopK(5); got {metric!r}"
+                )
+            metric = Each(metric)
+        found.append(metric)
+    names = [metric.name for metric in found]
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"metrics of {kind} need names that differ; got {', '.join(names)}")
+    return tuple(found)
+
+
+def measured(metrics: tuple[Measure, ...], batch: Batch, outputs: Any, target: Any) -> dict[str, Mean]:
+    """Each measure of a batch, by name, as sums that merge."""
+    found = {}
+    for metric in metrics:
+        rows = jnp.asarray(metric(outputs, target))
+        if rows.shape[:1] != (len(batch),):
+            raise ShapeError(
+                f"the metric {metric.name!r} must give one entry a row, [{len(batch)}, ...]; got {shape_of(rows)}"
+            )
+        if metric.sums is Mean:
+            rows = rows.reshape(len(batch), -1).astype(jnp.float32).mean(-1)
+        found[metric.name] = metric.sums(*batch.mean(rows))
+    return found
