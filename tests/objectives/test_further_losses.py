@@ -12,8 +12,11 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics
 
+from sonde import nn
 from sonde._errors import ArgumentError, DataError, ShapeError
 from sonde.objectives import (
+    L1,
+    absolute_error,
     absolute_percentage_error,
     binary_cross_entropy,
     cosine_distance,
@@ -187,6 +190,16 @@ def test_shapes_that_would_broadcast_are_refused(name, rng):
     for wrong in ((*shape, 1), (shape[0], 7), (1, *shape)):
         with pytest.raises((ShapeError, ArgumentError), match="float32"):
             loss(jnp.zeros(wrong), t)
+
+
+def test_what_is_right_already_is_not_moved():
+    """The derivative of |x| at 0 is 0, not 1: for errors and for the weights that L1 keeps at 0."""
+    for loss in (absolute_error, absolute_percentage_error):
+        slope = jax.grad(lambda p, loss=loss: loss(p, jnp.array([2.0, 2.0, 2.0])).sum())(jnp.array([1.0, 2.0, 3.0]))
+        assert np.sign(slope).tolist() == [-1, 0, 1]
+    net = nn.build(nn.Dense(2, kernel_init=nn.zeros), jnp.ones((1, 3)))
+    slope = jax.grad(lambda params: L1(0.5)(net.replace(params=params).bind(), None))(net.params)
+    assert not slope["kernel"].any()
 
 
 # ---------------------------------------------------------------------- domains

@@ -10,6 +10,7 @@ from sonde._batch import Batch
 from sonde._errors import check_interval
 from sonde._tree import Patterns
 from sonde._types import Number
+from sonde.objectives.losses.given import distance
 from sonde.objectives.objectives import Objective
 
 
@@ -42,7 +43,7 @@ class L2(Objective):
 class L1(Objective):
     """rate * sum |w| over the weights whose path meets ``on``: few weights (Laplace prior, lasso).
 
-    Its gradient is ``rate * sign(w)``. A gradient step shrinks weights towards 0 without landing on it.
+    Its gradient is ``rate * sign(w)``, 0 at 0. A gradient step shrinks weights towards 0 without landing on it.
 
     Example:
         >>> import sonde as sd
@@ -59,7 +60,7 @@ class L1(Objective):
 
     def __call__(self, net: Any, batch: Batch | None) -> Any:
         """The penalty."""
-        return self.rate * _total(net, self.on, jnp.abs)
+        return self.rate * _total(net, self.on, distance)
 
 
 class L1L2(Objective):

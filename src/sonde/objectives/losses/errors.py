@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from sonde._errors import ArgumentError, ShapeError
 from sonde._types import Number
 from sonde._value import named
-from sonde.objectives.losses.given import in_domain, marked, pair, shown
+from sonde.objectives.losses.given import distance, in_domain, marked, pair, shown
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Shaped
@@ -112,7 +112,7 @@ def absolute_error(prediction: Shaped[ArrayLike, "*shape"], target: Shaped[Array
     Differs from Keras and PyTorch in refusing (N, 1) against (N,), and in leaving the mean to the batch.
     """
     p, t = pair("absolute_error", prediction, target)
-    return jnp.abs(p - t)
+    return distance(p - t)
 
 
 @named
@@ -150,7 +150,7 @@ def absolute_percentage_error(
     """
     p, t = pair("absolute_percentage_error", prediction, target)
     good = in_domain("absolute_percentage_error", "target", t)
-    return marked(good, 100 * jnp.abs(p - t) / jnp.abs(jnp.where(good, t, 1)))
+    return marked(good, 100 * distance(p - t) / jnp.abs(jnp.where(good, t, 1)))
 
 
 @named

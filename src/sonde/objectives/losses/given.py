@@ -75,6 +75,11 @@ def same_shape(loss: str, one: str, x: Any, other: str, y: Any) -> tuple[Any, An
     raise ShapeError(f"{got}. Reshape one of them; nothing is broadcast here")
 
 
+def distance(x: Any) -> Any:
+    """|x|, with the derivative 0 at 0 (that of `jnp.abs` is 1 there), so that what is right stays as it is."""
+    return jnp.where(x == 0, 0, jnp.abs(x))
+
+
 def in_domain(loss: str, name: str, t: Any) -> Any:
     """Where ``t`` lies in the loss's domain. What is known now and lies outside is refused with its value.
 

@@ -47,9 +47,9 @@ def hinge(scores: Shaped[ArrayLike, "*shape"], labels: Shaped[ArrayLike, "..."])
 
     Source: Cortes and Vapnik (1995); of several classes Crammer and Singer (2001).
 
-    Differs from Keras in refusing labels 0 and 1, which it turns into -1 and 1 (booleans say the same); of
-    several classes it is Keras' ``CategoricalHinge``, not PyTorch's ``MultiMarginLoss``, which sums over the
-    other classes.
+    Differs from Keras in refusing labels 0 and 1, which it turns into -1 and 1 (booleans say the same). Of
+    several classes Keras' ``CategoricalHinge`` takes the largest other score as at least 0, and PyTorch's
+    ``MultiMarginLoss`` sums over the other classes.
     """
     margin, good = _margin("hinge", scores, labels)
     return marked(good, jnp.maximum(0, 1 - margin))
