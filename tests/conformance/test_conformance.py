@@ -22,6 +22,7 @@ from descriptors import BASES, CASES, OPTIMIZERS, SCHEDULES, Case, OptimizerCase
 
 import sonde as sd
 from sonde import nn
+from sonde._errors import ShapeError
 from sonde._value import FUNCTIONS, KINDS, Value
 from sonde.diagnose import backprop_trace
 
@@ -162,6 +163,41 @@ def test_gradients_are_the_slopes(case: Case, rng: np.random.Generator):
         slope = (both(walk(step))[0] - both(walk(-step))[0]) / (2 * step)
         along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), both(moved)[1], direction)))
         np.testing.assert_allclose(along, slope, rtol=1e-6, atol=1e-7)
+
+
+# ------------------------------------------------------------------------------------ layers
+
+
+def kind_of(padded: str) -> Any:
+    """The layers that say so of how they take sequences of different lengths."""
+    cases = [c for c in CASES if isinstance(c.part, sd.nn.Layer) and c.part.padded == padded]
+    return pytest.mark.parametrize("case", cases, ids=lambda c: c.name)
+
+
+def sequences_for(case: Case, rng: np.random.Generator) -> tuple[Any, sd.Padded]:
+    """The layer bound to parameters, and sequences of up to three steps of what it takes."""
+    params, state, x, key = case.inputs(rng)
+    steps = [x, *(case.inputs(rng)[2] for _ in range(2))]
+    lengths = jnp.asarray(rng.integers(0, 4, x.shape[0]), jnp.int32)
+    return sd.nn.Network(case.part, params, state).bind(key), sd.Padded(jnp.stack(steps, 1), lengths)
+
+
+@kind_of("steps")
+def test_a_layer_that_says_it_treats_every_step_alone_does(case: Case, rng: np.random.Generator):
+    net, x = sequences_for(case, rng)
+    y = net(x)
+    np.testing.assert_array_equal(y.lengths, x.lengths)
+    for t in range(3):
+        alone = np.asarray(net(x.values[:, t]))
+        there = (t < np.asarray(x.lengths)).reshape(-1, *[1] * (alone.ndim - 1))
+        np.testing.assert_allclose(y.values[:, t], np.where(there, alone, 0), rtol=2e-5, atol=2e-6)
+
+
+@kind_of("refused")
+def test_a_layer_that_says_it_refuses_sequences_does(case: Case, rng: np.random.Generator):
+    net, x = sequences_for(case, rng)
+    with pytest.raises(ShapeError, match=f"{type(case.part).__name__} mixes the steps of a sequence"):
+        net(x)
 
 
 # ------------------------------------------------------------------------------------ optimizers
