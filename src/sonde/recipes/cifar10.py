@@ -12,8 +12,8 @@ from sonde.recipes.recipe import Recipe, Target
 class Cifar10(Recipe, registered="cifar10"):
     """CIFAR-10 as JPEG: 60,000 color photographs of 32x32 by a small residual network with batch normalization.
 
-    The copies that are at hand were stored as JPEG and lost much detail, which costs about ten points of accuracy; the
-    numbers here are for them and not to be compared with those of the lossless images.
+    The copies were stored as JPEG and lost detail: a good network trained on the lossless images is right on 91.5 % of
+    those and on 81.0 % of these. So numbers here say "JPEG" and do not compare with published ones.
 
     Every stage pools before it normalizes, which leaves a quarter of the numbers to normalize. The rate falls smoothly
     to a hundredth. Nothing is augmented.
@@ -54,11 +54,12 @@ class Cifar10(Recipe, registered="cifar10"):
         return nn.Sequential(**stages, head=nn.Dense(data.classes))
 
     def plan(self, data: sd.data.Dataset) -> sd.Plan:
-        """Adam at a falling rate with small weights preferred; the network of the best validation loss is kept."""
+        """Adam at a falling rate, small weights preferred; the network with the fewest validation errors is kept."""
         steps = self.epochs * math.ceil(data.train.rows / self.batch)
         objective = sd.Classify() + sd.L2(self.decay)
         turn = sd.Turn(objective, sd.Adam(sd.Exponential(self.rate, 0.01, steps)))
-        return sd.Plan(sd.Phase(turn, sd.data.Shuffled(self.batch), epochs=self.epochs, control=sd.KeepBest()))
+        control = sd.KeepBest("valid/error")
+        return sd.Plan(sd.Phase(turn, sd.data.Shuffled(self.batch), epochs=self.epochs, control=control))
 
 
 def convolution(channels: int) -> nn.Conv:
