@@ -292,7 +292,7 @@ def called(function: Callable, spec: Any, scope: Scope, xs: tuple, **options: An
         raise ShapeError(
             f"{where}: {type(spec).__name__} mixes the steps of a sequence and cannot tell them from filling, so it "
             f"does not take {shape_of(sequences[0])}. Make one row of each sequence before it, as "
-            "nn.LSTM(units, last=True) does, or give it an array of sequences that are equally long"
+            "nn.LSTM(units, last=True) or nn.GlobalAveragePool() does, or give it an array of equally long sequences"
         )
     if kind != "steps":
         return function(scope, *xs, **options)
