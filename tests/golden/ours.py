@@ -16,17 +16,16 @@ from .files import PEERS, read
 
 
 def spec_of(kind: str, options: dict) -> Any:
-    """The layer that a case is about; None if there is none yet."""
-    made = getattr(nn, kind, None)
+    """The layer that a case is about."""
     if kind == "activation":
         options = dict(options)
         function = getattr(nn, options.pop("function"))
         return nn.Function(function(**options) if options else function)
-    return None if made is None else made(**options)
+    return getattr(nn, kind)(**options)
 
 
 def answered(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs and gradients of a case, in float64, by the names of the files; none of a part that is not there yet."""
+    """Outputs and gradients of a case, in float64, by the names of the files."""
     if case.kind == "initializer":
         return {"-> y": drawn(**case.options)}
     arrays = {name: jnp.asarray(v, jnp.float64 if v.dtype.kind == "f" else v.dtype) for name, v in given.items()}
@@ -36,8 +35,6 @@ def answered(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         run = lambda moved: {"y": lost(case.options, moved["p"], arrays["t"])}
     else:
         spec = spec_of(case.kind, case.options)
-        if spec is None:
-            return {}
         run = lambda moved: outputs(spec, case.kind, {**arrays, **moved})
     moved = {n: v for n, v in arrays.items() if jnp.issubdtype(v.dtype, jnp.floating) and n != "t"}
 
@@ -96,11 +93,11 @@ class Difference(NamedTuple):
     gradients: float
 
 
-def difference(case: Case, peer: str, given: dict[str, np.ndarray]) -> Difference | None:
-    """How far Sonde is from a peer; None of a part that is not there yet."""
+def difference(case: Case, peer: str, given: dict[str, np.ndarray]) -> Difference:
+    """How far Sonde is from a peer; of a draw of an initializer, its spread."""
     found = answered(case, {name: given[name] for name in case.arrays})
-    if not found:
-        return None
+    if case.kind == "initializer":
+        return Difference(case.name, peer, abs(found["-> y"][0] / given["-> y"][0] - 1), 0.0)
     theirs = {name: v for name, v in given.items() if name not in case.arrays}
     assert found.keys() == theirs.keys(), f"{case.name}: {sorted(found)} is not {sorted(theirs)}"
     apart = {"->": 0.0, "d": 0.0}
@@ -113,13 +110,12 @@ def difference(case: Case, peer: str, given: dict[str, np.ndarray]) -> Differenc
 
 
 def compared() -> list[Difference]:
-    """All differences of all peers, but for initializers, of which only the statistics are alike."""
+    """All differences of all peers."""
     with jax.enable_x64(True):
         told = []
         for peer in PEERS:
             cases = read(peer)[1]
-            each = [difference(case, peer, cases[case.name]) for case in CASES if case.name in cases]
-            told += [d for d in each if d is not None]
+            told += [difference(case, peer, cases[case.name]) for case in CASES if case.name in cases]
     return told
 
 
