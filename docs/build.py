@@ -33,6 +33,7 @@ PAGES = [
             {"Softmax and likelihood": "explain/softmax-regression.md"},
             {"The logistic unit": "explain/logistic-unit.md"},
             {"Hidden layers": "explain/hidden-layers.md"},
+            {"Initializers and activations": "explain/initializers.md"},
             {"Capacity": "explain/capacity.md"},
             {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},

@@ -136,6 +136,19 @@ def test_a_folded_network_gives_the_same_without_any_normalization(rng, shape):
     assert nn.fold(fast) == fast and nn.build(fast.spec, x).params.keys() == fast.params.keys()
 
 
+@pytest.mark.parametrize(
+    "layer", [nn.Conv(4, 3, groups=2), nn.ConvTranspose(3, 2, stride=2), nn.LocallyConnected(3, 2)]
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_whatever_has_a_kernel_with_channels_last_takes_the_normalization_behind_it(rng, layer, bias):
+    x = rows(rng, 2, 5, 6, 2)
+    spec = nn.Sequential(layer if bias else layer.replace(bias_init=None), nn.BatchNorm(), nn.relu)
+    net = trained(spec, rng, x)
+    fast, y = nn.fold(net), np.asarray(net(x))
+    np.testing.assert_allclose(fast(x), y, rtol=1e-4, atol=1e-5 * abs(y).max())
+    assert norms(fast.spec) == (isinstance(layer, nn.LocallyConnected) and not bias)
+
+
 def test_what_is_left_keeps_its_names():
     spec = nn.Sequential(nn.Dense(3), nn.BatchNorm(), nn.relu, nn.Dense(3), norm=nn.BatchNorm(), head=nn.Dense(2))
     fast = nn.fold(nn.build(spec, jnp.ones((1, 3))))

@@ -11,6 +11,7 @@ from sonde._errors import ArgumentError
 from sonde._types import Variables
 from sonde.nn.activations import identity
 from sonde.nn.combine import Parallel, Sequential
+from sonde.nn.conv import LocallyConnected
 from sonde.nn.initializers import zeros
 from sonde.nn.network import Layer, Network
 from sonde.nn.norm import BatchNorm
@@ -74,6 +75,8 @@ def _shortened(spec: Sequential, children: list, path: str, params: Variables, s
 def _can_take(layer: Layer, before: str, here: str, params: Variables) -> bool:
     own = {path.removeprefix(f"{before}/") for path in params if path.startswith(f"{before}/")}
     linear = getattr(layer, "activation", None) is identity and hasattr(layer, "bias_init")
+    if isinstance(layer, LocallyConnected) and "bias" not in own:  # it would have one for each place, not yet known
+        return False
     if not linear or not {"kernel"} <= own <= {"kernel", "bias"} or f"{here}/scale" not in params:
         return False
     return params[f"{before}/kernel"].shape[-1:] == params[f"{here}/scale"].shape
