@@ -31,7 +31,7 @@ class Cifar10(Recipe, registered="cifar10"):
     dropout: sd.Number = 0.3
     rate: sd.Number = 3e-3
     decay: sd.Number = 5e-4
-    batch: int = 128
+    batch: int = 64
     epochs: sd.Number = 15
     rows: int = 0
 
