@@ -88,6 +88,26 @@ def test_dropout_costs_nothing_at_inference():
     assert body(with_it) == body(without)
 
 
+def test_dropout_slows_training_down(rng, key):
+    """After as many steps the rows trained on are fitted less well, dropout off, than without it."""
+    x = jnp.asarray(rng.normal(size=(64, 5)), jnp.float32)
+    y = jnp.sin(2 * x.sum(1, keepdims=True))
+    hidden, head = nn.Dense(50, nn.tanh), nn.Dense(1)
+    loss = lambda bound: ((bound.still(x) - y) ** 2).mean()
+
+    def after(rate):
+        spec = nn.Sequential(hidden=hidden, drop=nn.Dropout(rate), head=head)
+
+        def step(params, key):
+            slope = jax.grad(lambda p: loss(nn.Network(spec, p).bind(key, train=True)))(params)
+            return jax.tree.map(lambda p, g: p - 0.1 * g, params, slope), None
+
+        params = jax.lax.scan(step, nn.build(spec, x, seed=key).params, jax.random.split(key, 500))[0]
+        return float(loss(nn.Network(spec, params).bind()))
+
+    assert after(0.0) < 0.8 * after(0.5)
+
+
 def test_dropout_is_inverted_or_not():
     with pytest.raises(ArgumentError, match="inverted of Dropout must be True or False; got 'no'"):
         nn.Dropout(0.5, "no")  # pyright: ignore
