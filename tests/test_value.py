@@ -136,7 +136,9 @@ ANY = {
     "BagOfWords": st.builds(sd.data.BagOfWords, counts, names, st.lists(st.floats(0, 9)).map(tuple)),
     "Boolean": st.builds(sd.data.Boolean, st.booleans()),
     "Categorical": st.builds(sd.data.Categorical, counts, names),
-    "Date": st.builds(sd.data.Date, st.floats(-9, 9), st.floats(1, 9), st.booleans()),
+    "Date": st.builds(
+        sd.data.Date, st.sampled_from(["", "day-first", "year-month"]), st.floats(-9, 9), st.floats(1, 9), st.booleans()
+    ),
     "Labels": st.builds(sd.data.Labels, names),
     "Numeric": st.builds(sd.data.Numeric, st.sampled_from(["robust", "none"]), st.booleans(), st.floats(-9, 9)),
     "Picture": st.builds(sd.data.Picture, counts, counts, st.sampled_from([1, 3])),

@@ -1,13 +1,13 @@
 """Data: columns per split, where they come from, and how minibatches are made of them."""
 
 from sonde.data.dataset import Columns, Dataset
+from sonde.data.dates import Date
 from sonde.data.encoder import Encoder, Windows
 from sonde.data.encoding import (
     Amount,
     Array,
     Boolean,
     Categorical,
-    Date,
     Encoding,
     Labels,
     Numeric,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sonde._errors import DataError, nearest
+from sonde.data.dates import as_dates, formats_of
 from sonde.data.tables import is_picture
 
 LARGE, SAMPLE_ROWS, SAMPLE_BYTES = 2**27, 50_000, 2**25
@@ -290,6 +291,8 @@ def examine_table(table: Mapping[str, np.ndarray], target: str | None) -> tuple[
         if name == target:
             continue
         there = column[present[name]]
+        if there.dtype.kind == "O" and (formats := formats_of(there)):
+            there = as_dates(there, formats[0])
         if reason := _useless(name, there, len(column)):
             left_out[name] = reason
             continue

@@ -10,12 +10,12 @@ import numpy as np
 
 from sonde._errors import ArgumentError, DataError, SourceError, nearest, shape_of
 from sonde._value import Value
+from sonde.data.dates import Date, formats_of
 from sonde.data.encoding import (
     Amount,
     Array,
     Boolean,
     Categorical,
-    Date,
     Encoding,
     Labels,
     Numeric,
@@ -32,6 +32,8 @@ WORDS: dict[str, Encoding] = {
     "category": Categorical(),
     "boolean": Boolean(),
     "date": Date(),
+    "day-first": Date("day-first"),
+    "month-first": Date("month-first"),
     "text": BagOfWords(),
     "words": Tokens("word"),
     "characters": Tokens("character"),
@@ -136,11 +138,11 @@ class Encoder(Value):
             raise DataError("there is no column to learn from; only the target is left")
         fitted = []
         for name in inputs:
-            with _blaming(name):
+            with blaming(name):
                 fitted.append((name, as_encoding(given.get(name), table[name]).fit(table[name])))
         goal = ()
         if target is not None:
-            with _blaming(target):
+            with blaming(target):
                 series = window is not None and table[target].dtype.kind in "iuf"
                 kind = task if task != "auto" else "numbers" if series else task_of(table[target])
                 if kind not in TASKS:
@@ -181,7 +183,7 @@ class Encoder(Value):
         for name, encoding in self.columns:
             if name not in table:
                 raise DataError(f"the network needs the column {name!r}{nearest(name, table)}")
-            with _blaming(name):
+            with blaming(name):
                 encoded = encoding.encode(table[name])
             if encoding.alone:
                 apart[name] = encoded
@@ -202,7 +204,7 @@ class Encoder(Value):
         if not self.has_target(table):
             return encoded
         ((name, encoding),) = self.target
-        with _blaming(name):
+        with blaming(name):
             y = encoding.encode(table[name])
         if self.window is None:
             return encoded | {"y": y}
@@ -253,8 +255,8 @@ def chosen(values: np.ndarray) -> Encoding:
     """The encoding of a raw column of which nothing is said.
 
     Dates are dates and truths are booleans. Numbers are standardized, after a logarithm if they are never negative
-    and very skewed (skewness above 2). Text is an image if it names image files; a category if a value comes
-    twice on average, or is a word or two; else a bag of words.
+    and very skewed (skewness above 2). Text is an image if it names image files; a date if all of it fits a format
+    of dates (see `formats_of`); a category if a value comes twice on average, or is a word or two; else a bag of words.
     """
     kind = values.dtype.kind
     if values.ndim > 1:
@@ -272,6 +274,8 @@ def chosen(values: np.ndarray) -> Encoding:
     there = [v for v in values if v is not None]
     if there and all(map(is_picture, there)):
         return Picture()
+    if formats := formats_of(values):
+        return Date(formats[0])
     truths = {"true", "false", "yes", "no"}
     if there and {v.lower() for v in there} <= truths:
         return Boolean()
@@ -292,7 +296,7 @@ def as_encoding(given: Any, values: np.ndarray) -> Encoding:
 
 
 @contextlib.contextmanager
-def _blaming(column: str) -> Iterator[None]:
+def blaming(column: str) -> Iterator[None]:
     """Errors name the column."""
     try:
         yield
@@ -316,7 +320,9 @@ def _described(e: Encoding) -> str:
         return f"text, {len(e.vocabulary):,} {e.by}s, {e.longest} at most"
     if isinstance(e, Picture):
         return f"image, {e.height} x {e.width} x {e.channels}"
-    return {Boolean: "true or false", Date: "date"}.get(type(e), repr(e))
+    if isinstance(e, Date):
+        return f"date, written {e.format}" if e.format else "date"
+    return "true or false" if isinstance(e, Boolean) else repr(e)
 
 
 def rows_of_table(table: Table, rows: Any) -> Table:

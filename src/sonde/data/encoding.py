@@ -1,6 +1,7 @@
 """Encodings: how one raw column becomes numbers. Each is fitted on training rows and then frozen.
 
-Here are those of single values and of targets; `sonde.data.text` and `sonde.data.images` have the others.
+Here are those of single values and of targets; `sonde.data.dates`, `sonde.data.text` and `sonde.data.images` have the
+others.
 
 `fit` fills in what has to be learned from the rows; `encode` uses it, and refuses rows that it was not fitted for.
 """
@@ -191,64 +192,6 @@ class Boolean(Encoding):
         if odd is not None:
             raise DataError(f"it takes true and false; row {odd} has {names[odd]!r}")
         return np.array([known[name] for name in names])
-
-
-class Date(Encoding):
-    """A date: how far along (standardized), the time of year, the day of the week, and the time of day if it varies.
-
-    What comes round again is a point on a circle, (sin, cos), so that December is beside January.
-
-    Args:
-        center: learned, in days since 1970.
-        spread: learned, in days.
-        hours: learned: whether there are times of day.
-
-    Example:
-        >>> import numpy as np
-        >>> import sonde as sd
-        >>> days = np.array(["2024-01-01", "2024-07-01"], "datetime64[us]")
-        >>> sd.data.Date().fit(days).names("day")
-        ('day', 'day: year sin', 'day: year cos', 'day: week sin', 'day: week cos')
-    """
-
-    center: float = 0.0
-    spread: float = 1.0
-    hours: bool = False
-
-    def fit(self, values: np.ndarray) -> Encoding:
-        """Learn where the dates lie."""
-        days = self._days(values)
-        there = days[~np.isnan(days)]
-        if not len(there):
-            raise DataError("all of its dates are missing; leave the column out")
-        hours = bool((there % 1 != there[0] % 1).any())
-        return self.replace(center=float(there.mean()), spread=float(there.std()) or 1.0, hours=hours)
-
-    def encode(self, values: np.ndarray) -> np.ndarray:
-        """[rows, 5] or [rows, 7]; a missing date is the middle one, and on no circle."""
-        days = self._days(values)
-        missing = np.isnan(days)
-        circles = [days / 365.2425, (days + 3) / 7] + ([days] if self.hours else [])  # 1970-01-01 was a Thursday
-        angles = [2 * np.pi * (turn % 1) for turn in circles]
-        round_again = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
-        features = np.stack([(days - self.center) / self.spread, *round_again], 1)
-        features[missing] = 0
-        return features.astype(np.float32)
-
-    def names(self, column: str) -> tuple[str, ...]:
-        """How far along, and a sine and a cosine a circle."""
-        circles = ["year", "week"] + (["day"] if self.hours else [])
-        return (column, *(f"{column}: {circle} {wave}" for circle in circles for wave in ("sin", "cos")))
-
-    def _days(self, values: np.ndarray) -> np.ndarray:
-        if values.dtype == object:
-            try:
-                values = values.astype("datetime64[us]")
-            except ValueError as error:
-                raise DataError(f"it takes dates such as 2024-07-01: {error}") from None
-        if values.dtype.kind != "M":
-            raise DataError(f"it takes dates; got {values.dtype}")
-        return np.where(np.isnat(values), np.nan, values.astype("datetime64[us]").astype(np.int64) / 86_400e6)
 
 
 class Array(Encoding):

@@ -11,7 +11,8 @@ import numpy as np
 from sonde._errors import ArgumentError, DataError, nearest
 from sonde.data.checks import examine_table
 from sonde.data.dataset import Dataset
-from sonde.data.encoder import Encoder, Labels, Windows, rows_of_table, task_of
+from sonde.data.dates import Date, as_dates, formats_of
+from sonde.data.encoder import Encoder, Labels, Windows, as_encoding, blaming, rows_of_table, task_of
 from sonde.data.files import CARD, open_folder
 from sonde.data.splitting import given_rows, split_rows
 from sonde.data.tables import Table, table_of
@@ -89,13 +90,18 @@ def read(
     notes += [f"column {name!r} is left out: {why}" for name, why in kept.items()] + list(found)
     inputs = {name: c for name, c in inputs.items() if name not in kept}
 
-    if kept and not inputs.keys() - {target}:
+    if kept and window is None and not inputs.keys() - {target}:
         raise DataError(
             f"no column is left to learn from: {'; '.join(f'{name!r} is {why}' for name, why in kept.items())}"
         )
 
-    parts = _split(table, target, task, valid, test, seed, groups, time, split, window)
-    own = {name: e for name, e in (columns or {}).items() if name in inputs}
+    dated = {name for name in table if name in inputs and (name != target or window is not None)} | {time}
+    dates, doubts = _dates({name: c for name, c in table.items() if name in dated}, columns or {})
+    notes += doubts
+    own = {**(columns or {}), **dates}
+    moments = None if time is None else _moments(time, table[time], own.get(time))
+    parts = _split(table, target, task, valid, test, seed, groups, time, moments, split, window)
+    own = {name: e for name, e in own.items() if name in inputs}
     encoder = Encoder.of(rows_of_table(inputs, parts["train"]), target, task=task, columns=own, window=window)
     encoded: dict[str, Any] = {part: _encoded(encoder, inputs, rows, part) for part, rows in parts.items() if len(rows)}
     if weight is not None:
@@ -127,9 +133,38 @@ def _with_target(table: Table, target: str) -> tuple[Table, int]:
     return rows_of_table(table, ~missing), int(missing.sum())
 
 
+def _dates(inputs: Table, columns: Mapping[str, Any]) -> tuple[dict[str, Date], list[str]]:
+    """Dates written as text, in the format that all rows fit, and the columns where two formats do."""
+    dates, doubts = {}, []
+    for name, values in inputs.items():
+        meant = as_encoding(columns[name], values) if name in columns else None
+        if values.dtype != object or not (meant is None or isinstance(meant, Date)):
+            continue
+        found = formats_of(values)
+        if meant is None and not found:
+            continue
+        with blaming(name):
+            dates[name] = (meant or Date()).told(values)
+        if len(found) > 1 and (meant is None or not meant.format):
+            doubts.append(
+                f"column {name!r} fits {found[0]} and {found[1]}, and is read as {found[0]}; if the month comes first, "
+                f"say columns={{{name!r}: 'month-first'}} (--column {name}=month-first), else 'day-first'"
+            )
+    return dates, doubts
+
+
+def _moments(name: str, values: np.ndarray, encoding: Any) -> np.ndarray:
+    """What orders the rows in time: numbers or dates as they are, text as dates."""
+    if values.dtype != object:
+        return values
+    with blaming(name):
+        told = (encoding if isinstance(encoding, Date) else Date()).told(values)
+        return as_dates(values, told.format)
+
+
 def _split(
     table: Table, target: str | None, task: str, valid: float, test: float, seed: int,
-    groups: str | None, time: str | None, split: str | None, window: Windows | None,
+    groups: str | None, time: str | None, moments: np.ndarray | None, split: str | None, window: Windows | None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     n = len(next(iter(table.values())))
     fractions = {"test": test, "valid": valid}
@@ -142,11 +177,10 @@ def _split(
             inner = split_rows(len(rows), {"valid": valid}, seed, _classes(table, target, task, rows))
             parts |= {name: rows[some] for name, some in inner.items()}
         return parts
-    if window is not None or time is not None:
-        times = np.arange(n) if time is None else table[time]
-        if window is not None and time is not None and (np.diff(times.astype(np.int64)) < 0).any():
-            raise DataError(f"windows are cut from rows in their order; sort them by {time!r} first")
-        return split_rows(n, fractions, seed, times=times)
+    if moments is not None and window is not None and (np.diff(moments.astype(np.int64)) < 0).any():
+        raise DataError(f"windows are cut from rows in their order; sort them by {time!r} first")
+    if moments is not None or window is not None:
+        return split_rows(n, fractions, seed, times=np.arange(n) if moments is None else moments)
     return split_rows(
         n,
         fractions,

@@ -1,8 +1,8 @@
 """Raw tables: whatever people have, as columns by name.
 
 A table is ``{name: array}``: whole numbers as int64, other numbers as float64 (NaN where one is missing), bool,
-datetime64 in microseconds (NaT where missing), and text as an array of str (None where missing). A folder of
-images is a table of file names.
+datetime64 in microseconds (NaT where missing), and text as an array of str (None where missing). Dates that are
+written as text stay text, which `sonde.data.Date` reads. A folder of images is a table of file names.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def _text(path: Path) -> Table:
     fields = [field.strip().strip('"') for field in (lines or [""])[0].split(separator)]
 
     def parsed(named: bool) -> Table:
-        options = {"separator": separator, "has_header": named, "null_values": MISSING, "try_parse_dates": True}
+        options = {"separator": separator, "has_header": named, "null_values": MISSING}
         quote = None if separator == "\t" else '"'
         return _frame(path, lambda polars: polars.read_csv(path, infer_schema_length=None, quote_char=quote, **options))
 
