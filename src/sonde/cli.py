@@ -172,6 +172,29 @@ def resume(
 
 
 @app.command
+def explain(folder: Path, /) -> int:
+    """Say of a run that has ended what was decided, how it ended, what that says, and what to try next.
+
+    Parameters
+    ----------
+    folder
+        What the run was given as --out.
+    """
+    from sonde.fitting import resume as read
+    from sonde.folder import finished
+    from sonde.recipes import resumable
+    from sonde.recipes.recipe import run_folder
+
+    recipe, seed = resumable(folder)
+    for i in range(recipe.repeats):
+        if not finished(run := run_folder(folder, recipe, i)):
+            raise ResumeError(f"the run in {run} has not ended; go on with `sonde resume {folder}`")
+        title = f"repeat {i + 1} (seed {seed + i})\n" if recipe.repeats > 1 else ""
+        _say(title + read(run, recipe.data(seed + i), progress=False).explain())
+    return ENDED
+
+
+@app.command
 def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
     """Predict for raw rows, and score the predictions if the rows say what is right.
 
@@ -294,6 +317,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with _every_interrupt_lands():
             status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
             _say("", end="")
+    except cyclopts.UnusedCliTokensError as error:
+        left = " ".join(error.unused_tokens or ())
+        status = _complain(
+            f"{left} is more than `sonde {' '.join(error.command_chain or ())}` takes: one thing to work on, and "
+            "options such as --target price or --set epochs=5 (--help says what there is)"
+        )
     except cyclopts.CycloptsError as error:
         command = " ".join(("sonde", *(error.command_chain or ()), "--help"))
         status = _complain(f"{' '.join(str(error).split())} ({command} says what there is)")
@@ -390,13 +419,15 @@ def _account(result) -> str:
         lines.append(f"  {name}: {value:.6g}")
     for target, t in zip(result.recipe.targets, result.targets, strict=True):
         if t["reached"] is not None and result.outcome != Outcome.INTERRUPTED:
-            met = "met" if t["met"] else "missed"
-            short = target.over > result.recipe.repeats
-            mean = f" (it is for the mean of {target.over} runs: --set repeats={target.over})" if short else ""
-            lines.append(f"target {t['name']} {t['wanted']:g}: reached {t['reached']:.5g}, {met}{mean}")
+            end = "met" if t["met"] else "missed"
+            if target.over > result.recipe.repeats:
+                end = f"which is for the mean of {target.over} runs (--set repeats={target.over})"
+            lines.append(f"target {t['name']} {t['wanted']:g}: reached {t['reached']:.5g}, {end}")
     if result.folder is not None:
         path = artifact_path(result.folder, result.recipe, 0)
         lines.append(f"network   {path}")
+        if drawn := sorted(path.parent.glob("*.png")):
+            lines.append(f"pictures  {', '.join(map(str, drawn))}")
         if result.outcome == Outcome.INTERRUPTED:
             lines.append(f"go on     sonde resume {result.folder}")
         raw = "DATA" if result.runs[0].data.encoder is not None else "INPUT.npy"

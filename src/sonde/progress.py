@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from sonde.train import Dispatch, Outcome
+from sonde.train.record import in_words
 
 
 class Bar:
@@ -32,7 +33,7 @@ class Bar:
     def __call__(self, d: Dispatch) -> None:
         """Show where the run stands."""
         name = self._title if d.phases == 1 else f"{self._title} {d.phase + 1}/{d.phases}"
-        epoch = f"epoch {_count(d.epoch)}" + (f"/{_count(d.epoch * d.total / d.step)}" if d.step else "")
+        epoch = f"epoch {in_words(d.epoch)}" + (f"/{in_words(d.epoch * d.total / d.step)}" if d.step else "")
         losses = _losses(d, digits=3)
         shown = [name, epoch, *losses, _rate(d), _left(d)]
         needed = [epoch, _left(d), *losses[:1], _rate(d), *losses[1:], name]
@@ -76,7 +77,7 @@ class Lines:
         self._last = now
         phase = "" if d.phases == 1 else f" phase {d.phase + 1}/{d.phases}"
         end = d.outcome.words if ended else ""
-        parts = (f"epoch {_count(d.epoch)}", f"step {d.step}/{d.total}", _rate(d), *_losses(d), _left(d), end)
+        parts = (f"epoch {in_words(d.epoch)}", f"step {d.step}/{d.total}", _rate(d), *_losses(d), _left(d), end)
         self._print(f"{self._title}{phase}: {', '.join(filter(None, parts))}")
 
     def say(self, words: str) -> None:
@@ -99,10 +100,6 @@ def watcher(title: str, lines: bool = True) -> Bar | Lines | None:
         console = Console(stderr=True)
         return Lines(title) if console.is_dumb_terminal else Bar(title, console)
     return Lines(title) if lines and sys.stderr is not None else None
-
-
-def _count(epochs: float) -> str:
-    return f"{epochs:,.0f}" if epochs >= 100 else f"{epochs:.3g}"
 
 
 def _rate(d: Dispatch) -> str:

@@ -21,6 +21,7 @@ from sonde.objectives.losses import MEANS
 from sonde.objectives.metrics import Score
 from sonde.objectives.objectives import Objective, Sum
 from sonde.train import Outcome, Plan, Record, advice
+from sonde.train.record import in_words
 
 if TYPE_CHECKING:
     from sonde.diagnose.pictures import Pictures
@@ -149,15 +150,16 @@ class Run:
 
         made = self._curves()
         part = self.data.valid or self.data.train
+        rows = "training rows" if self.data.valid is None else "validation rows"
         if self.artifact.predicts == "classes":
             p, labels = self.said(part), self.artifact.labels or ()
             said = p.argmax(-1)
-            made["confusion"] = pictures.draw_confusion(confusion_matrix(part.y, said, p.shape[1]), labels)
+            made["confusion"] = pictures.draw_confusion(confusion_matrix(part.y, said, p.shape[1]), labels, rows)
             if np.ndim(part.x) in (3, 4):
-                made["mistakes"] = pictures.draw_mistakes(part.x, part.y, said, p, labels)
+                made["mistakes"] = pictures.draw_mistakes(part.x, part.y, said, p, labels, rows=rows)
         elif self.artifact.predicts == "numbers":
             y = part.y[:, 0] if part.y.ndim == 2 and part.y.shape[1] == 1 else part.y.reshape(len(part.y), -1)
-            made["predictions"] = pictures.draw_predictions(y, self.said(part).reshape(y.shape))
+            made["predictions"] = pictures.draw_predictions(y, self.said(part).reshape(y.shape), rows=rows)
         return made
 
     def said(self, part: Columns) -> np.ndarray:
@@ -221,14 +223,15 @@ class Run:
         lines = [f"{self.outcome.words} after {count(sum(r.epochs for r in self.records), 'epoch')}"]
         last = self.records[-1]
         if last.best is not None and last.history:
-            lines[0] += f", network of epoch {last.history['epoch'][last.best]:.3g}"
+            lines[0] += f", network of epoch {in_words(last.history['epoch'][last.best])}"
         if said := advice(last):
             lines.append(f"  {said}")
         for split, name in (("valid", "validation"), ("test", "test")):
             metrics = self.evaluate(split)
             for metric, score in list(metrics.items())[: 3 if "r2" in metrics else 2]:
                 lines.append(f"  {name} {metric.replace('_', ' ')}: {score}")
-        total, compiling, training = (self.seconds[k] for k in ("total", "compile", "train"))
+        compiling, training = self.seconds["compile"], self.seconds["train"]
+        total = max(self.seconds["total"], compiling + training)  # of a resumed run the parts are of all sessions
         lines.append(f"  {total:.1f} s ({compiling:.1f} to compile, {training:.1f} to train)")
         lines += [f"  {d}" for d in self.decisions]
         return "\n".join(lines)

@@ -271,7 +271,7 @@ def test_no_mistakes_is_said(figures, rng, tmp_path):
     labels = np.arange(4)
     path = mistakes(np.zeros((4, 8, 8)), labels, labels, np.eye(4), "abcd", tmp_path / "m.png")
     assert inked(path)
-    assert "none of 4 wrong" in figures[0].texts[0].get_text()
+    assert "none of 4 rows wrong" in figures[0].texts[0].get_text()
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, np.nan])
@@ -357,7 +357,7 @@ def test_many_rows_and_many_outputs_are_cut_short_and_it_is_said(figures, tmp_pa
     y = np.random.default_rng(0).normal(size=(7000, 6))
     predictions(y, y + 1, tmp_path / "p.png")
     assert len(figures[0].axes) == 8 and len(figures[0].axes[0].collections[0].get_offsets()) == 5000
-    assert figures[0].get_suptitle() == "the first 4 of 6 outputs, 5,000 of 7,000 rows are drawn"
+    assert figures[0].get_suptitle() == "the first 4 of 6 outputs; 7,000 rows, of which 5,000 are drawn"
     assert figures[0].axes[0].get_title(loc="left").endswith("RMSE 1")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sonde.objectives.metrics import Score, classification_metrics, confusion_matrix, regression_metrics
 from sonde.train import Outcome, advice
+from sonde.train.record import in_words
 
 ROWS = 10_000
 """Training rows, evenly spread, that the comparison with validation looks at."""
@@ -61,8 +62,9 @@ def _decided(run: Any) -> Iterator[str]:
 
 def _ended(run: Any) -> Iterator[str]:
     last = run.records[-1]
-    kept = "" if last.best is None else f"; handed on is the network of epoch {last.history['epoch'][last.best]:.3g}"
-    yield f"{run.outcome.words} after {sum(r.epochs for r in run.records):.3g} epochs{kept}"
+    best = None if last.best is None else in_words(last.history["epoch"][last.best])
+    kept = "" if best is None else f"; handed on is the network of epoch {best}"
+    yield f"{run.outcome.words} after {in_words(sum(r.epochs for r in run.records))} epochs{kept}"
     there = [(name, last.at_best(f"{split}/loss")) for split, name in (("train", "training"), ("valid", "validation"))]
     if losses := [f"{name} loss {loss:.4g}" for name, loss in there if loss is not None]:
         yield f"there: {', '.join(losses)}"

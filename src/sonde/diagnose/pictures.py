@@ -183,12 +183,13 @@ def _whole_ticks(ax: Axes, x: np.ndarray) -> None:
         ax.set_xlim(x[0] - 1, x[0] + 1)
 
 
-def confusion(matrix: Any, labels: Sequence[Any], path: PathLike) -> Path:
+def confusion(matrix: Any, labels: Sequence[Any], path: PathLike, rows: str = "rows") -> Path:
     """Which class is taken for which: counts, colored by their share of the true class.
 
     ``matrix`` [K, K] counts rows by true class (down) and predicted class (across), as `confusion_matrix`
-    gives it; ``labels`` [K] are the classes' names. Up to 20 classes each cell shows its count; above that
-    only its color. Colors go with the root of the share, so that one mistake in a hundred can be seen.
+    gives it; ``labels`` [K] are the classes' names, ``rows`` what was counted. Up to 20 classes each cell shows its
+    count; above that only its color. Colors go with the root of the share, so that one mistake in a hundred can be
+    seen.
 
     Returns:
         The path of the PNG file.
@@ -204,10 +205,10 @@ def confusion(matrix: Any, labels: Sequence[Any], path: PathLike) -> Path:
         >>> confusion([[50, 2], [5, 43]], ["cat", "dog"], tempfile.mkdtemp() + "/confusion.png").name
         'confusion.png'
     """
-    return _save(draw_confusion(matrix, labels), path)
+    return _save(draw_confusion(matrix, labels, rows), path)
 
 
-def draw_confusion(matrix: Any, labels: Sequence[Any]) -> Figure:
+def draw_confusion(matrix: Any, labels: Sequence[Any], rows: str = "rows") -> Figure:
     """The figure of `confusion`."""
     counts = np.asarray(matrix)
     if counts.ndim != 2 or counts.shape != (len(labels), len(labels)) or not len(labels):
@@ -217,11 +218,11 @@ def draw_confusion(matrix: Any, labels: Sequence[Any]) -> Figure:
         )
     if not (np.isfinite(counts).all() and (counts >= 0).all()):
         raise DataError(f"confusion takes counts; got {counts[~(np.isfinite(counts) & (counts >= 0))][0]}")
-    return _draw_confusion(counts, [str(name) for name in labels])
+    return _draw_confusion(counts, [str(name) for name in labels], f"{counts.sum():,.10g} {rows}")
 
 
 @_drawn
-def _draw_confusion(counts: np.ndarray, labels: list[str]) -> Figure:
+def _draw_confusion(counts: np.ndarray, labels: list[str], title: str) -> Figure:
     from matplotlib.colors import PowerNorm
 
     n = len(labels)
@@ -244,6 +245,7 @@ def _draw_confusion(counts: np.ndarray, labels: list[str]) -> Figure:
     ax.set_yticks(ticks, [_short(labels[i]) for i in ticks], fontsize=small)
     ax.tick_params(length=2)
     ax.spines[:].set_visible(False)
+    ax.set_title(title, loc="left", fontsize=9)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     for i, j in np.ndindex(n, n) if n <= 20 else ():
@@ -299,7 +301,13 @@ def mistakes(
 
 
 def draw_mistakes(
-    images: Any, labels: Any, predicted: Any, probabilities: Any, names: Sequence[Any], most: int = 25
+    images: Any,
+    labels: Any,
+    predicted: Any,
+    probabilities: Any,
+    names: Sequence[Any],
+    most: int = 25,
+    rows: str = "rows",
 ) -> Figure:
     """The figure of `mistakes`."""
     x, y, said, p = (np.asarray(a) for a in (images, labels, predicted, probabilities))
@@ -314,24 +322,24 @@ def draw_mistakes(
     if most < 1:
         raise ArgumentError(f"most of mistakes must be above 0; got {most!r}")
     for what, given in (("labels", y), ("predicted", said)):
-        wrong = np.flatnonzero((given < 0) | (given >= classes))
-        if len(wrong):
-            raise DataError(f"{what} must lie from 0 to {classes - 1}; row {wrong[0]} has {given[wrong[0]]}")
-    rows = np.flatnonzero(y != said)
-    sure = p[rows, said[rows]].astype(np.float64)
+        odd = np.flatnonzero((given < 0) | (given >= classes))
+        if len(odd):
+            raise DataError(f"{what} must lie from 0 to {classes - 1}; row {odd[0]} has {given[odd[0]]}")
+    wrong = np.flatnonzero(y != said)
+    sure = p[wrong, said[wrong]].astype(np.float64)
     if np.isnan(sure).any():
-        raise DataError(f"the probabilities of row {rows[np.isnan(sure)][0]} contain nan")
+        raise DataError(f"the probabilities of row {wrong[np.isnan(sure)][0]} contain nan")
     first = np.argsort(-sure, kind="stable")[:most]
     short = [_short(str(name), 14) for name in names]
     titles = [
         f"true {short[int(y[i])]},\nsaid {short[int(said[i])]} ({_percent(s)})"
-        for i, s in zip(rows[first], sure[first], strict=True)
+        for i, s in zip(wrong[first], sure[first], strict=True)
     ]
     if all(len(title) <= 26 for title in titles):
         titles = [title.replace("\n", " ") for title in titles]
-    shown = f", the {len(first)} surest" if len(first) < len(rows) else ""
-    head = f"{len(rows) or 'none'} of {n} wrong{shown}"
-    return _draw_mistakes(_viewable(x)[rows[first]], titles, head)
+    shown = f", the {len(first)} surest" if len(first) < len(wrong) else ""
+    head = f"{len(wrong) or 'none'} of {n:,} {rows} wrong{shown}"
+    return _draw_mistakes(_viewable(x)[wrong[first]], titles, head)
 
 
 def _percent(share: float) -> str:
@@ -394,7 +402,9 @@ def predictions(target: Any, predicted: Any, path: PathLike, names: Sequence[Any
     return _save(draw_predictions(target, predicted, names, most), path)
 
 
-def draw_predictions(target: Any, predicted: Any, names: Sequence[Any] = (), most: int = 4) -> Figure:
+def draw_predictions(
+    target: Any, predicted: Any, names: Sequence[Any] = (), most: int = 4, rows: str = "rows"
+) -> Figure:
     """The figure of `predictions`."""
     y, said = (np.asarray(a, np.float64) for a in (target, predicted))
     if y.ndim not in (1, 2) or not len(y) or said.shape != y.shape:
@@ -417,10 +427,10 @@ def draw_predictions(target: Any, predicted: Any, names: Sequence[Any] = (), mos
     shown = min(most, y.shape[1])
     titles = [_fit_words(y[:, i], said[:, i], called[i]) for i in range(shown)]
     left = "" if shown == y.shape[1] else f"the first {shown} of {y.shape[1]} outputs"
-    rows = np.unique(np.linspace(0, len(y) - 1, min(len(y), 5000)).astype(int))
-    drawn = "" if len(rows) == len(y) else f"{len(rows):,} of {len(y):,} rows are drawn"
-    head = ", ".join(filter(None, (left, drawn)))
-    return _draw_predictions(y[rows, :shown], said[rows, :shown], titles, called[:shown], head)
+    some = np.unique(np.linspace(0, len(y) - 1, min(len(y), 5000)).astype(int))
+    drawn = f"{len(y):,} {rows}" + ("" if len(some) == len(y) else f", of which {len(some):,} are drawn")
+    head = "; ".join(filter(None, (left, drawn)))
+    return _draw_predictions(y[some, :shown], said[some, :shown], titles, called[:shown], head)
 
 
 def _fit_words(y: np.ndarray, said: np.ndarray, name: str) -> str:

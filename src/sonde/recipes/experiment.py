@@ -41,7 +41,7 @@ class Experiment(Recipe, registered="experiment"):
         window: rows in a window of a series; 0: it is none.
         horizon: how many rows ahead a series is predicted.
         channels: channels of the convolutions of images; none: they go through dense layers alone.
-        hidden: units of the dense hidden layers.
+        hidden: units of the hidden layers, dense or recurrent.
         dropout: the fraction of units dropped after each.
         rate: the learning rate.
         batch: rows in a minibatch; 0: by the rule.
@@ -85,6 +85,12 @@ class Experiment(Recipe, registered="experiment"):
     def check(self) -> None:
         """Refuse what a recipe refuses, and what is neither a network nor a plan."""
         super().check()
+        for column in self.columns:
+            if not isinstance(column, tuple) or len(column) != 2:
+                raise ArgumentError(
+                    f"columns takes a kind for each of some columns: --column NAME=KIND on the command line, "
+                    f'[columns] name = "kind" in a TOML file, (("name", "kind"),) in Python; got {self.columns!r}'
+                )
         for name, kind in (("network_spec", nn.Layer), ("training", sd.Plan)):
             if (given := getattr(self, name)) is not None and not isinstance(given, kind):
                 raise ArgumentError(f"{name} must be a {kind.__name__}; got {given!r}")

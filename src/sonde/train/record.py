@@ -80,9 +80,9 @@ def advice(record: Record) -> str:
             f"handed on is {kept_words}. Try {smaller}, or inputs scaled to about 1."
         )
     if record.outcome == Outcome.INTERRUPTED:
-        return f"interrupted at epoch {record.epochs:.3g}; the network kept so far is handed on. Resume to go on."
+        return f"interrupted at epoch {in_words(record.epochs)}; the network kept so far is handed on. Resume to go on."
     if record.outcome == Outcome.OUT_OF_TIME:
-        return f"out of time at epoch {record.epochs:.3g}; the network kept so far is handed on."
+        return f"out of time at epoch {in_words(record.epochs)}; the network kept so far is handed on."
     if kept is None:
         return "no round was better than where it began. Try another rate."
     if valid is None or train is None or record.rounds < 4:
@@ -99,7 +99,12 @@ def advice(record: Record) -> str:
 
 
 def _epoch(record: Record, round: int) -> str:
-    return f"{record.history['epoch'][round]:.3g}"
+    return in_words(record.history["epoch"][round])
+
+
+def in_words(epochs: float) -> str:
+    """A number of epochs: "0.432", "12.5", "4,310"."""
+    return f"{epochs:,.0f}" if epochs >= 100 else f"{epochs:.3g}"
 
 
 def numbers(report: dict[str, Any]) -> dict[str, float]:
