@@ -273,3 +273,46 @@ def test_where_every_column_is_left_out_the_reasons_are_said():
         DataError, match="no column is left to learn from: 'id' is an identifier.*; 'same' is the same in every row: 5"
     ):
         sd.data.read(rows, target="y")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"{i},{i % 90 + 10}" for i in range(40)],
+        [f"${i},{i % 9}34.50" for i in range(1, 41)],
+        [f"{i}.5 kg" for i in range(40)],
+        [f"{i}%" for i in range(40)],
+        [f"-€{i}" for i in range(20)] * 2,
+        [str(i / 2) for i in range(20)] * 2,
+    ],
+    ids=lambda values: values[3],
+)
+def test_numbers_written_as_text_are_told_with_an_example(seed, values):
+    sound = table(seed, 40)
+    left_out, found = examine_table(sound | {"cost": text(values)}, "price")
+    (said,) = [*left_out.values(), *found]
+    assert "numbers written as text, such as" in said and "convert them before" in said
+    assert any(repr(value) in said for value in values)
+    assert bool(left_out) == (len(set(values)) == 40)
+    assert examine_table(sound | {"cost": text(values)}, "price", ["cost"]) == ({}, ())
+    (said,) = examine_table(sound | {"cost": text(values)}, "cost")[1]
+    assert said.startswith("target 'cost' holds numbers written as text") and said.endswith("or they are classes")
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [["12b", "12c", "3a", "4d", "5"], ["1st", "2nd", "3rd", "4th", "5th"], ["01", "02", "03", "04", "05"],
+     ["1.2.3", "1.2.4", "1.3", "2.0", "2.1"], ["5 kg", "7 lb", "8 kg", "2 kg", "1 kg"], ["1,5", "none", "2", "3", "4"],
+     ["2024-01", "2024-02", "2024-03", "2024-04", "2024-05"], ["4 kg", "5 kg", "4 kg", "5 kg", "5 kg"]],
+    ids=lambda kinds: kinds[0],
+)  # fmt: skip
+def test_codes_sizes_and_dates_are_not_taken_for_numbers_written_as_text(seed, kinds):
+    assert examine_table(table(seed, 40) | {"kind": text(kinds * 8)}, "price") == ({}, ())
+
+
+def test_notes_say_that_a_column_of_groups_is_no_input_and_that_there_is_no_target():
+    rows = [{"house": f"h{i % 9}", "size": i % 7 + 0.5, "price": i % 11 + 0.5} for i in range(60)]
+    data = sd.data.read(rows, target="price", groups="house")
+    assert data.notes == ("column 'house' keeps rows together and is no input",)
+    (note,) = sd.data.read(rows).notes
+    assert "target= (--target) takes one of 'house', 'size', 'price'" in note

@@ -146,9 +146,9 @@ def test_numbers_over_orders_of_magnitude_are_taken_by_their_logarithm(rng):
 
 
 def test_the_task_follows_from_the_target():
-    assert task_of(text("a", "b")) == task_of(np.array([True])) == task_of(np.arange(20)) == "classes"
+    assert task_of(text("a", "b")) == task_of(np.array([True])) == task_of(np.arange(21) % 20) == "classes"
     assert task_of(np.array([1.0, 2.0, np.nan])) == "classes"
-    assert task_of(np.arange(21)) == task_of(np.array([1.0, 2.5])) == "numbers"
+    assert task_of(np.arange(22) % 21) == task_of(np.array([1.0, 2.5])) == "numbers"
 
 
 # ---------------------------------------------------------------------- the encoder
@@ -177,6 +177,27 @@ def test_it_refuses_what_it_was_not_fitted_for_with_the_columns_name(rng):
             encoder.inputs(wrong)
     with pytest.raises(DataError, match="label 'c' of row 0 was not among"):
         Encoder.of({"x": [1, 2], "y": ["a", "b"]}, "y").encode({"x": [1], "y": ["c"]})
+    with pytest.raises(DataError, match=r"label '188200' of row 0 .* say task='numbers' \(--task numbers\)"):
+        Encoder.of({"x": [1, 2, 3], "y": [10, 20, 10]}, "y").encode({"x": [1], "y": [188200.0]})
+
+
+def test_prices_of_a_small_table_are_numbers_although_they_are_few_and_whole():
+    assert task_of(np.array([452600.0, 188200.0, 342200.0])) == task_of(np.arange(12)) == "numbers"
+    assert task_of(np.array([452600.0, 188200.0, 188200.0])) == "classes"
+
+
+def test_a_summary_has_a_line_a_kind():
+    class Length(sd.data.Encoding):
+        most: int = 9
+        least: int = 0
+
+        def encode(self, values):
+            return np.array([[len(v)] for v in values], np.float32)
+
+    table = {"image": np.zeros((4, 8, 8)), "n": [1.0, 2.5, 3, 4], "day": ["2024-01", "2024-02", "2024-02", "2024-05"]}
+    encoder = Encoder.of(table | {"name": list("abca")}, columns={"name": Length(3, 1)})
+    assert encoder.summary() == ["array: image", "number: n", "date: day", "Length: name"]
+    assert ("image", "array, float32[8, 8]") in encoder.lines()
 
 
 def test_it_knows_nothing_but_the_rows_it_was_fitted_on_and_order_of_columns_does_not_matter(rng):

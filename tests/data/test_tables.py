@@ -111,12 +111,14 @@ def test_what_is_no_table_is_refused_with_the_reason(tmp_path):
     (tmp_path / "ragged.csv").write_text("a,b\n1,2\n1,2,3\n")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 not really")
     (tmp_path / "notes.doc").write_text("hello")
+    (tmp_path / "twice.csv").write_text('"a",b, a\n1,2,3\n')
     (tmp_path / "nothing").mkdir()
     for source, error, said in (
         (tmp_path / "gone.csv", SourceError, "there is no file or folder"),
         (tmp_path / "empty.csv", DataError, "cannot be read as a table"),
         (tmp_path / "latin.csv", DataError, "not text in UTF-8"),
         (tmp_path / "ragged.csv", DataError, "cannot be read as a table"),
+        (tmp_path / "twice.csv", DataError, "2 columns called 'a'; give each a name of its own"),
         (tmp_path / "broken.parquet", DataError, "cannot be read as a table"),
         (tmp_path / "notes.doc", SourceError, "expected .csv"),
         (tmp_path / "nothing", DataError, "holds no images"),

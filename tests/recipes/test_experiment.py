@@ -183,7 +183,7 @@ def test_the_rule(houses, tmp_path, rng):
         tokens.replace(hidden=()).network(read)
     with pytest.raises(ArgumentError, match="the rule reads sequences of tokens only; give a network"):
         tokens.network(sd.data.Dataset({"x": read.train.x, "y": read.train.y}))
-    with pytest.raises(ArgumentError, match="no target to learn"):
+    with pytest.raises(ArgumentError, match=r"no target to learn; .*: target= \(--target\) takes 'size', .*'price'"):
         nothing = Experiment(source=str(houses))
         nothing.network(nothing.data(0))
     with pytest.raises(ArgumentError, match="needs a source"):

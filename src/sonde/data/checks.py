@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ _AGREE = 0.9999
 _SCREEN = 200
 _IDENTIFIER = re.compile(
     r"(?i:|id|idx|index|row|row_?(id|nr|num|number)|uuid|guid|unnamed(: ?\d+)?)|.+[_ -](?i:id)|.*[a-z]I[dD]"
+)
+_NUMBER = re.compile(  # with a mark for thousands, a currency or a unit
+    r"[-+]?([$€£¥]?) ?[-+]?(?:\d{1,3}(?:[ ,.'’]\d{3})+|\d+)(?:[.,]\d+)? ?([%$€£¥]|[A-Za-zµ°²³/]{0,5})"
 )
 
 
@@ -254,13 +257,16 @@ def _some(names: Any, most: int = 5) -> str:
 # ---------------------------------------------------------------------- raw tables
 
 
-def examine_table(table: Mapping[str, np.ndarray], target: str | None) -> tuple[dict[str, str], tuple[str, ...]]:
+def examine_table(
+    table: Mapping[str, np.ndarray], target: str | None, meant: Collection[str] = ()
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Which columns of a raw table to leave out, with the reason, and what else looks wrong.
 
     Args:
         table: columns of equal length: numbers (NaN is missing), booleans, text (None), dates (NaT), or others
             (images, lists), which are passed over.
         target: the column to predict, or None.
+        meant: columns whose encodings are chosen; they are kept.
 
     Returns:
         ``({column: reason}, findings)``.
@@ -288,14 +294,19 @@ def examine_table(table: Mapping[str, np.ndarray], target: str | None) -> tuple[
     findings = [] if target not in plain else list(_of_target(target, plain[target], present[target]))
     left_out = {}
     for name, column in plain.items():
+        there = column[present[name]]
+        number = "" if name in meant else _number_as_text(there)
+        if number and name == target:
+            findings.append(f"target {name!r} holds {number}; convert them before, or they are classes")
         if name == target:
             continue
-        there = column[present[name]]
         if there.dtype.kind == "O" and (formats := formats_of(there)):
             there = as_dates(there, formats[0])
-        if reason := _useless(name, there, len(column)):
-            left_out[name] = reason
+        if name not in meant and (reason := _useless(name, there, len(column))):
+            left_out[name] = f"{number}, another in every row; convert them before" if number else reason
             continue
+        if number:
+            findings.append(f"column {name!r} holds {number}; convert them before, or they are categories")
         if target in plain:
             both = present[name] & present[target]
             findings += _gives_away(name, column[both], target, plain[target][both])
@@ -333,6 +344,19 @@ def _useless(name: str, there: np.ndarray, n: int) -> str:
     if there.dtype.kind == "O" and len(there) >= 20 and np.median([len(text.split()) for text in there]) <= 2:
         return "an identifier: another short text in every row"
     return ""
+
+
+def _number_as_text(there: np.ndarray) -> str:
+    """What is said of numbers written as text, five or more with one unit at most; digits alone are codes."""
+    if there.dtype.kind != "O" or not len(there) or not _NUMBER.fullmatch(there[0].strip()):
+        return ""
+    distinct = dict.fromkeys(text.strip() for text in there.tolist())
+    found = [_NUMBER.fullmatch(text) for text in distinct]
+    marks = {match.groups() if match else None for match in found} - {("", "")}
+    if len(distinct) < 5 or len(marks) > 1 or None in marks:
+        return ""
+    marked = [text for text in distinct if not text.isdigit()]
+    return f"numbers written as text, such as {marked[0]!r}" if marked else ""
 
 
 def _gives_away(name: str, column: np.ndarray, target: str, y: np.ndarray) -> Iterator[str]:

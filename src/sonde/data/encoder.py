@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -226,7 +227,7 @@ class Encoder(Value):
         """What is taken for what, in a few words: columns by their kind, and the target."""
         kinds: dict[str, list[str]] = {}
         for name, encoding in self.columns:
-            kinds.setdefault(_described(encoding).partition(",")[0], []).append(name)
+            kinds.setdefault(re.split("[,(]", _described(encoding))[0], []).append(name)
         lines = [f"{kind}: {', '.join(names)}" for kind, names in kinds.items()]
         if self.window is not None:
             lines.append(f"windows of {self.window.steps} rows, the target {self.window.horizon} after them")
@@ -243,12 +244,16 @@ class Encoder(Value):
 
 
 def task_of(target: np.ndarray) -> str:
-    """``"classes"`` for text, truths, and up to 20 different whole numbers; else ``"numbers"``."""
+    """``"classes"`` for text, truths, and up to 20 different whole numbers; else ``"numbers"``.
+
+    More than two whole numbers of which none comes twice are numbers: there is nothing to learn of such classes.
+    """
     if target.dtype.kind in "Ob":
         return "classes"
     there = target[~np.isnan(target)] if target.dtype.kind == "f" else target
     whole = target.dtype.kind in "iu" or bool((there == np.round(there)).all())
-    return "classes" if whole and len(np.unique(there)) <= 20 else "numbers"
+    distinct = len(np.unique(there))
+    return "classes" if whole and distinct <= 20 and (distinct < len(there) or distinct <= 2) else "numbers"
 
 
 def chosen(values: np.ndarray) -> Encoding:
@@ -320,6 +325,8 @@ def _described(e: Encoding) -> str:
         return f"text, {len(e.vocabulary):,} {e.by}s, {e.longest} at most"
     if isinstance(e, Picture):
         return f"image, {e.height} x {e.width} x {e.channels}"
+    if isinstance(e, Array):
+        return f"array, {e.dtype}{list(e.shape)}"
     if isinstance(e, Date):
         return f"date, written {e.format}" if e.format else "date"
     return "true or false" if isinstance(e, Boolean) else repr(e)

@@ -246,7 +246,11 @@ class Labels(Encoding):
         odd = next((i for i, name in enumerate(names) if name not in at), None)
         if odd is not None:
             known = ", ".join(self.classes[:10])
-            raise DataError(f"the label {names[odd]!r} of row {odd} was not among the training rows ({known})")
+            more = "; if it is a number to predict, say task='numbers' (--task numbers)"
+            raise DataError(
+                f"the label {names[odd]!r} of row {odd} was not among the training rows ({known})"
+                + (more if _is_float(names[odd]) and all(map(_is_float, self.classes)) else "")
+            )
         return np.array([at[name] for name in names], np.int32)
 
 

@@ -85,14 +85,18 @@ def read(
         notes += [f"{dropped:,} rows have no {target}, and are left out"] if dropped else []
     apart = {name for name in (groups, split, weight) if name}
     inputs = {name: c for name, c in table.items() if name not in apart and name not in drop}
-    left_out, found = examine_table(inputs, target)
-    kept = {name: why for name, why in left_out.items() if name not in (columns or {}) and name != time}
-    notes += [f"column {name!r} is left out: {why}" for name, why in kept.items()] + list(found)
-    inputs = {name: c for name, c in inputs.items() if name not in kept}
+    left_out, found = examine_table(inputs, target, {*(columns or {}), *filter(None, [time])})
+    notes += [f"column {name!r} is left out: {why}" for name, why in left_out.items()] + list(found)
+    inputs = {name: c for name, c in inputs.items() if name not in left_out}
+    if groups is not None:
+        notes.append(f"column {groups!r} keeps rows together and is no input")
+    if target is None:
+        named = ", ".join(map(repr, inputs))
+        notes.append(f"no target is named, so nothing can be predicted; target= (--target) takes one of {named}")
 
-    if kept and window is None and not inputs.keys() - {target}:
+    if left_out and window is None and not inputs.keys() - {target}:
         raise DataError(
-            f"no column is left to learn from: {'; '.join(f'{name!r} is {why}' for name, why in kept.items())}"
+            f"no column is left to learn from: {'; '.join(f'{name!r} is {why}' for name, why in left_out.items())}"
         )
 
     dated = {name for name in table if name in inputs and (name != target or window is not None)} | {time}

@@ -7,6 +7,7 @@ written as text stay text, which `sonde.data.Date` reads. A folder of images is 
 
 from __future__ import annotations
 
+import csv
 import datetime
 import itertools
 import re
@@ -193,6 +194,9 @@ def _text(path: Path) -> Table:
         table = parsed(True)
         named = not any(column.dtype == object and name in set(column) for name, column in table.items())
     if named:
+        names = [name.strip() for name in next(csv.reader(lines, delimiter=separator))]
+        if twice := next((name for name in names if name and names.count(name) > 1), None):
+            raise DataError(f"{path} has {names.count(twice)} columns called {twice!r}; give each a name of its own")
         return {name.strip(): column for name, column in table.items()}
     return {f"column_{i + 1}": column for i, column in enumerate(parsed(False).values())}
 

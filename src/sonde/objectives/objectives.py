@@ -17,6 +17,8 @@ from sonde.objectives.losses.given import DOMAINS, in_domain
 from sonde.objectives.measures import as_measures, measured
 from sonde.objectives.probabilities import refuse_probabilities
 
+_NAMED = " (sd.data.read makes it of the column that target= names)"
+
 
 class Objective(Value):
     """A pure function ``(net, batch) -> loss | {part: loss} | (either, {metric: Mean})``.
@@ -143,7 +145,7 @@ class Classify(Objective):
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
         """Check the labels; fill in balanced class weights."""
         if "y" not in columns:
-            raise DataError(f"Classify needs labels in a column 'y'; there is {', '.join(columns)}")
+            raise DataError(f"Classify needs labels in a column 'y'; there is {', '.join(columns)}{_NAMED}")
         y = np.asarray(columns["y"])
         if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
             raise DataError(f"labels must be whole numbers [rows]; got {shape_of(y)}. Regress takes other numbers")
@@ -230,7 +232,7 @@ class Regress(Objective):
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
         """Check the targets: those that count lie in the loss's domain."""
         if "y" not in columns:
-            raise DataError(f"Regress needs targets in a column 'y'; there is {', '.join(columns)}")
+            raise DataError(f"Regress needs targets in a column 'y'; there is {', '.join(columns)}{_NAMED}")
         if self._named() in DOMAINS:
             y, weight = np.array(columns["y"], np.float32), columns.get("weight")
             if weight is not None and np.any(weight):

@@ -185,7 +185,9 @@ def is_named(source: str) -> bool:
 def classes_of(data: sd.data.Dataset) -> int:
     """How many classes there are to tell apart; 0 if numbers are predicted."""
     if "y" not in data.train:
-        raise ArgumentError("there is no target to learn; name its column")
+        columns = () if data.encoder is None else [repr(name) for name, _ in data.encoder.columns]
+        which = f": target= (--target) takes {', '.join(columns)}" if columns else ""
+        raise ArgumentError(f"there is no target to learn; name its column{which}")
     return data.classes if data.labels is not None or data.train.y.dtype.kind in "iu" else 0
 
 
