@@ -135,10 +135,11 @@ def test_a_run_that_has_not_ended_is_not_explained_and_stays_as_it_is(sonde, tmp
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == before
 
 
-def test_words_too_many_are_named_with_what_may_have_been_meant(sonde):
+def test_words_too_many_are_named_with_what_may_have_been_meant(sonde, tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
     assert "b.npy is more than `sonde predict` takes" in mistaken(sonde("predict", "net", "a.npy", "b.npy"))
     assert "--set epochs=5" in mistaken(sonde("train", "digits", "--set", "epochs", "5"))
-    assert "--column NAME=KIND" in mistaken(sonde("train", "iris", "--set", "columns=x", "--write-toml"))
+    assert "--column NAME=KIND" in mistaken(sonde("train", "rows.csv", "--set", "columns=x"))
 
 
 def test_without_a_terminal_progress_is_plain_lines(sonde):

