@@ -418,6 +418,21 @@ def arrays(x):
     yield "big", x.astype(float) * 1e300, "takes float32 values"
 
 
+def test_rows_that_no_training_row_was_like_are_told_and_predicted_for_as_ever(sonde, tmp_path):
+    table = {"city": ["Bonn", "Graz", "Oslo"], "size": [1.0, 2.0, 4.0], "price": [1.5, 2.5, 3.5]}
+    encoder = sd.data.Encoder.of(table, "price")
+    net = build(Dense(1), encoder.inputs(table)["x"])
+    inputs = {"shape": [4], "dtype": "float32", "low": -2.0, "high": 2.0}
+    sd.Artifact(net, inputs, "numbers", None, encoder=encoder).save(tmp_path / "net.safetensors")
+    (tmp_path / "usual.csv").write_text("city,size,price\nBonn,1,1\nOslo,2,3\n")
+    (tmp_path / "odd.csv").write_text("city,size,price\nBonn,1,1\nRome,2,3\n")
+    looks = "sonde: look: column 'city': 1 of 2 rows has none of the 3 known categories (row 1: 'Rome')\n"
+    for command in ("predict", "evaluate"):
+        assert "look" not in sonde(command, "net.safetensors", "usual.csv").err
+        ended = sonde(command, "net.safetensors", "odd.csv")
+        assert ended.status == 0 and looks in ended.err and "look" not in ended.out
+
+
 def test_rows_on_another_scale_are_predicted_for_with_a_warning(sonde, trained, rows, tmp_path):
     np.save(tmp_path / "scaled.npy", rows / 16)
     ended = sonde("predict", trained / "network.safetensors", "scaled.npy")

@@ -238,6 +238,7 @@ def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
         writer.writerows([*first, *(f"{np.float32(v):.9g}" for v in row)] for first, row in each)
     if network.encoder is None and (doubt := network.doubt(rows)):
         _note(doubt)
+    _note_odd(network, raw)
     if out is None:
         _say(table.getvalue(), end="")
     else:
@@ -260,9 +261,19 @@ def evaluate(artifact: Path, data: Path, /) -> int:
         Rows as the network was trained on, target included.
     """
     from sonde.artifact import load
+    from sonde.data import table_of
 
-    _say(_scores(load(artifact).score(data)))
+    network, raw = load(artifact), table_of(data)
+    scores = network.score(raw)
+    _note_odd(network, raw)
+    _say(_scores(scores))
     return ENDED
+
+
+def _note_odd(network, raw) -> None:
+    """Say what rows have that no training row had."""
+    for line in network.encoder.odd(raw) if network.encoder is not None else ():
+        _note(f"look: {line}")
 
 
 def _scores(metrics) -> str:

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
 
 import sonde as sd
-from sonde._errors import ArgumentError, DataError, SondeError
+from sonde._errors import ArgumentError, DataError
 from sonde.data import (
     Amount,
     Array,
@@ -114,9 +114,30 @@ def test_images_are_those_of_pillow(tmp_path, rng):
     assert (Picture(40, 100, 1).encode(file)[0, ..., 0] == np.asarray(Image.fromarray(pixels).convert("L"))).all()
     assert Picture().fit(text(str(tmp_path / "gray.png"))).channels == 1
     (tmp_path / "bad.png").write_bytes(b"not an image")
-    for name, said in (("bad.png", "not an image that can be read"), ("gone.png", "row 0: there is no image")):
-        with pytest.raises(SondeError, match=said):
+    for name, said in (("bad.png", "it is no image"), ("gone.png", "there is no such file")):
+        with pytest.raises(DataError, match=rf"^images that cannot be read: \S*{name} \({said}\); mend them"):
             fitted.encode(text(str(tmp_path / name)))
+
+
+def test_broken_images_of_all_splits_are_named_at_once_five_at_most_and_each_path_once(tmp_path, rng):
+    for i in range(40):
+        (tmp_path / "ab"[i % 2]).mkdir(exist_ok=True)
+        file = tmp_path / "ab"[i % 2] / f"{i:02d}.png"
+        Image.fromarray(rng.integers(0, 255, (9, 9, 3)).astype(np.uint8)).save(file)
+    bad = [tmp_path / name for name in ("a/04.png", "b/09.png", "b/21.png")]
+    bad[0].write_bytes(bad[0].read_bytes()[:-60])  # its header is sound
+    bad[1].write_bytes(b"")
+    bad[2].write_bytes(b"GIF89a")
+    for seed in range(3):
+        with pytest.raises(DataError) as error:
+            sd.data.read(tmp_path, seed=seed)
+        assert str(error.value).startswith("column 'image': images that cannot be read: ")
+        assert [str(error.value).count(str(file)) for file in bad] == [1, 1, 1] and "more" not in str(error.value)
+    for i in range(0, 40, 4):
+        (tmp_path / "a" / f"{i:02d}.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="perhaps more") as error:
+        sd.data.read(tmp_path)
+    assert str(error.value).count(".png") == 5
 
 
 # ---------------------------------------------------------------------- what is chosen
@@ -208,6 +229,37 @@ def test_it_knows_nothing_but_the_rows_it_was_fitted_on_and_order_of_columns_doe
     np.testing.assert_array_equal(encoder.encode(table)["x"][:7], encoder.encode(turned)["x"])
     np.testing.assert_array_equal(encoder.encode(some)["y"], table["price"][:7].astype(np.float32))
     assert encoder.amount == Amount(table["price"].mean(), table["price"].std())
+
+
+def test_what_no_training_row_had_is_told_while_the_rows_are_encoded_as_ever(rng):
+    table = {
+        "size": rng.normal(100, 5, 60),
+        "income": rng.lognormal(0, 2, 60),
+        "kind": rng.choice(["flat", "house"], 60).astype(object),
+        "sold": np.datetime64("2024-01-01", "us") + rng.integers(0, 90, 60) * np.timedelta64(1, "D"),
+        "index": np.arange(60.0),
+    }
+    encoder = Encoder.of(table, columns={"index": Numeric("none"), "income": Numeric(log=True)})
+    assert encoder.odd(table) == []
+    some = {name: values[:3].copy() for name, values in table.items()}
+    odd = some | {
+        "size": np.array([100.0, 1e6, 1e7]),
+        "income": np.array([1.0, np.nan, 3.0]),
+        "kind": text("flat", None, "castle"),
+        "sold": np.array(["2024-02-01", "1999-01-01", "NaT"], "datetime64[us]"),
+        "index": np.array([1e9, 2e9, 3e9]),  # not scaled, so nothing is known of it
+    }
+    assert encoder.odd(odd) == [
+        "column 'size': 2 of 3 rows have a value over 10 spreads from those in training (row 1: 1000000.0)",
+        "column 'kind': 1 of 3 rows has none of the 2 known categories (row 2: 'castle')",
+        "column 'sold': 1 of 3 rows has a value over 10 spreads from those in training "
+        "(row 1: 1999-01-01T00:00:00.000000)",
+    ]
+    assert encoder.inputs(odd)["x"].shape == (3, len(encoder.features))
+    gone = {"size": np.full(3, np.nan), "kind": text(None, None, None)}
+    assert encoder.odd(some | gone) == [f"column {name!r} is missing in every row" for name in gone]
+    with pytest.raises(DataError, match="needs the column 'kind'"):
+        encoder.odd({name: values for name, values in some.items() if name != "kind"})
 
 
 def every_kind(rng, tmp_path):

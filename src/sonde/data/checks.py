@@ -13,7 +13,7 @@ import numpy as np
 
 from sonde._errors import DataError, nearest
 from sonde.data.dates import as_dates, formats_of
-from sonde.data.tables import is_picture
+from sonde.data.tables import is_picture, missing
 
 LARGE, SAMPLE_ROWS, SAMPLE_BYTES = 2**27, 50_000, 2**25
 """Of columns of more than ``LARGE`` bytes, or on disk, so much at most is looked at, in evenly spaced rows."""
@@ -290,7 +290,7 @@ def examine_table(
                 f"column {name!r} has {int(infinite.sum())} infinite values, "
                 f"the first in row {int(infinite.argmax())}; replace them, or make them missing (NaN)"
             )
-    present = {name: ~_missing(column) for name, column in plain.items()}
+    present = {name: ~missing(column) for name, column in plain.items()}
     findings = [] if target not in plain else list(_of_target(target, plain[target], present[target]))
     left_out = {}
     for name, column in plain.items():
@@ -392,9 +392,3 @@ def _oddities(name: str, there: np.ndarray, n: int) -> Iterator[str]:
 def _is_text(column: np.ndarray) -> bool:
     text = column.dtype.kind == "O" and all(v is None or isinstance(v, str) for v in column)
     return text and not all(map(is_picture, column))
-
-
-def _missing(column: np.ndarray) -> np.ndarray:
-    if column.dtype.kind == "O":
-        return np.array([v is None for v in column], bool)
-    return column != column  # NaN and NaT alone differ from themselves

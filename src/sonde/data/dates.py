@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sonde._errors import ArgumentError, DataError, nearest
-from sonde.data.encoding import Encoding
+from sonde.data.encoding import Encoding, far
 
 FORMATS = (
     *("year-month-day", "year/month/day", "year.month.day", "year-month", "year/month"),
@@ -103,6 +103,10 @@ class Date(Encoding):
         features = np.stack([(days - self.center) / self.spread, *round_again], 1)
         features[missing] = 0
         return features.astype(np.float32)
+
+    def odd(self, values: np.ndarray) -> str:
+        """Dates far from those that it was fitted on."""
+        return far((self._days(values) - self.center) / self.spread, values)
 
     def names(self, column: str) -> tuple[str, ...]:
         """How far along, and a sine and a cosine a circle."""

@@ -22,7 +22,7 @@ from sonde.data.encoding import (
     Numeric,
 )
 from sonde.data.images import Picture
-from sonde.data.tables import Table, is_picture, table_of
+from sonde.data.tables import Table, is_picture, missing, table_of
 from sonde.data.text import BagOfWords, Tokens, words_of
 
 WORDS: dict[str, Encoding] = {
@@ -179,11 +179,9 @@ class Encoder(Value):
         Raises:
             DataError: a column is missing, or is not of the kind that it was fitted for; it is named.
         """
-        table = self._named(raw) if isinstance(raw, np.ndarray) else table_of(raw)
+        table = self._table(raw)
         features, apart = [], {}
         for name, encoding in self.columns:
-            if name not in table:
-                raise DataError(f"the network needs the column {name!r}{nearest(name, table)}")
             with blaming(name):
                 encoded = encoding.encode(table[name])
             if encoding.alone:
@@ -213,6 +211,41 @@ class Encoder(Value):
         if len(y) <= ahead:
             raise DataError(f"a series needs more than {ahead} rows for one window and its target; there are {len(y)}")
         return {"x": encoded["x"][: len(y) - ahead], "y": y[ahead:]}
+
+    def odd(self, raw: Any) -> list[str]:
+        """What rows have that no training row had, a line a column, though they are encoded all the same.
+
+        That is: a category that is none of the known ones (it counts as none of them), a column that is missing in
+        every row, or a number or a date over ten spreads from the center of those in training.
+
+        Args:
+            raw: what `inputs` takes.
+
+        Example:
+            >>> import sonde as sd
+            >>> encoder = sd.data.Encoder.of({"age": [20, 30, 40], "city": ["Bonn", "Graz", "Bonn"]})
+            >>> for line in encoder.odd({"age": [35, 2000], "city": ["Oslo", "Bonn"]}):
+            ...     print(line)
+            column 'age': 1 of 2 rows has a value over 10 spreads from those in training (row 1: 2000)
+            column 'city': 1 of 2 rows has none of the 2 known categories (row 0: 'Oslo')
+        """
+        table, lines = self._table(raw), []
+        for name, encoding in self.columns:
+            values = table[name]
+            if values.ndim == 1 and missing(values).all():
+                lines.append(f"column {name!r} is missing in every row")
+                continue
+            with blaming(name):
+                lines += [f"column {name!r}: {said}"] if (said := encoding.odd(values)) else []
+        return lines
+
+    def _table(self, raw: Any) -> Table:
+        """Raw rows as a table that has every column."""
+        table = self._named(raw) if isinstance(raw, np.ndarray) else table_of(raw)
+        for name, _ in self.columns:
+            if name not in table:
+                raise DataError(f"the network needs the column {name!r}{nearest(name, table)}")
+        return table
 
     def _named(self, rows: np.ndarray) -> Table:
         """An array as a table: its columns in the order of ours."""

@@ -47,6 +47,10 @@ class Encoding(Value):
         """
         raise ArgumentError(f"{type(self).__name__} does not say how it encodes")
 
+    def odd(self, values: np.ndarray) -> str:
+        """What it takes, but has not seen the like of in training, in words; "" if nothing is odd."""
+        return ""
+
     def names(self, column: str) -> tuple[str, ...]:
         """The names of the features it gives."""
         return (column,)
@@ -111,6 +115,10 @@ class Numeric(Encoding):
         scaled = (np.where(missing, self.fill, v) - self.center) / self.spread
         return np.stack([scaled, missing] if self.flag else [scaled], 1).astype(np.float32)
 
+    def odd(self, values: np.ndarray) -> str:
+        """Numbers far from those that it was fitted on; without a scale nothing is known of these."""
+        return "" if self.scale == "none" else far((self._numbers(values) - self.center) / self.spread, values)
+
     def names(self, column: str) -> tuple[str, ...]:
         """The column, and where it is missing."""
         return (column, f"{column} is missing") if self.flag else (column,)
@@ -152,6 +160,14 @@ class Categorical(Encoding):
             if name in at:
                 row[at[name]] = 1
         return encoded
+
+    def odd(self, values: np.ndarray) -> str:
+        """Names that are none of the known ones."""
+        known = {"", *self.categories}
+        unknown = [i for i, name in enumerate(as_names(values)) if name not in known]
+        if not unknown:
+            return ""
+        return f"{_of(unknown, values)} none of the {len(self.categories)} known categories ({_first(unknown, values)})"
 
     def names(self, column: str) -> tuple[str, ...]:
         """A feature a name."""
@@ -286,6 +302,27 @@ class Amount(Encoding):
         if np.isnan(v).any():
             raise DataError(f"row {int(np.isnan(v).argmax())} has no target")
         return v
+
+
+FAR = 10
+"""So many spreads from the center a number is odd."""
+
+
+def far(distance: np.ndarray, values: np.ndarray) -> str:
+    """What is said of values whose distance from the center, in spreads, is above `FAR`."""
+    rows = np.flatnonzero(abs(distance) > FAR).tolist()  # NaN is not
+    if not rows:
+        return ""
+    return f"{_of(rows, values)} a value over {FAR} spreads from those in training ({_first(rows, values)})"
+
+
+def _of(rows: list[int], values: np.ndarray) -> str:
+    return f"{len(rows):,} of {len(values):,} rows {'has' if len(rows) == 1 else 'have'}"
+
+
+def _first(rows: list[int], values: np.ndarray) -> str:
+    value = values[rows[0]]
+    return f"row {rows[0]}: {value!r}" if isinstance(value, str) else f"row {rows[0]}: {value}"
 
 
 def _as_numbers(values: np.ndarray) -> np.ndarray:

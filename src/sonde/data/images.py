@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sonde._errors import DataError, SourceError, shape_of
+from sonde._errors import DataError, shape_of
 from sonde.data.encoding import Encoding
+
+_NAMED = 5  # broken files at once
 
 
 class Picture(Encoding):
@@ -36,7 +38,10 @@ class Picture(Encoding):
 
     def fit(self, values: np.ndarray) -> Encoding:
         """Learn the size and the channels from (at most 200 of) the images."""
-        some = [_opened(i, v) for i, v in enumerate(values[:: max(1, len(values) // 200)])]
+        try:
+            some = [_opened(value) for value in values[:: max(1, len(values) // 200)]]
+        except _Broken:
+            raise BrokenImages(broken(values)) from None
         (width, height), _ = Counter(image.size for image in some).most_common(1)[0]
         small = min(1.0, 64 / max(width, height))
         gray = all(image.mode in ("L", "1", "I;16", "LA") for image in some)
@@ -56,20 +61,52 @@ class Picture(Encoding):
         mode = {1: "L", 3: "RGB"}[self.channels]
         pixels = np.zeros((len(values), self.height, self.width, self.channels), np.uint8)
         for i, value in enumerate(values):
-            image = _opened(i, value).convert(mode).resize((self.width, self.height), 2)  # bilinear
+            try:
+                image = _opened(value).convert(mode).resize((self.width, self.height), 2)  # bilinear
+            except _Broken:
+                raise BrokenImages(broken(values[i:])) from None
             pixels[i] = np.asarray(image).reshape(pixels.shape[1:])
         return pixels
 
 
-def _opened(row: int, value: Any) -> Any:
+class BrokenImages(DataError):
+    """Image files that cannot be read, named."""
+
+
+class _Broken(Exception):
+    """Why an image cannot be opened."""
+
+
+def _opened(value: Any) -> Any:
     """An image file, opened."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if value is None:
+        raise _Broken("the row names no file")
     try:
-        image = ImageOps.exif_transpose(Image.open(value))  # the right way up
-        image.load()
+        with Image.open(value) as file:
+            file.load()
+            image = ImageOps.exif_transpose(file)  # a copy, the right way up
     except FileNotFoundError:
-        raise SourceError(f"row {row}: there is no image {value}") from None
-    except (UnidentifiedImageError, OSError, ValueError, AttributeError, Image.DecompressionBombError) as error:
-        raise DataError(f"row {row}: {value!r} is not an image that can be read ({error})") from None
+        raise _Broken("there is no such file") from None
+    except UnidentifiedImageError:  # whose message is the path
+        raise _Broken("it is no image") from None
+    except (OSError, ValueError, AttributeError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _Broken(getattr(error, "strerror", None) or str(error)) from None
     return image
+
+
+def broken(values: np.ndarray) -> str:
+    """The images that cannot be read, five at most, with the remedy; "" if there are none."""
+    named = []
+    for value in values:
+        try:
+            _opened(value)
+        except _Broken as error:
+            named.append(f"{value} ({error})")
+        if len(named) == _NAMED:
+            named.append("perhaps more")
+            break
+    if not named:
+        return ""
+    return f"images that cannot be read: {', '.join(named)}; mend them, or take them out of the folder or the table"

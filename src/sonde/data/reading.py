@@ -14,8 +14,9 @@ from sonde.data.dataset import Dataset
 from sonde.data.dates import Date, as_dates, formats_of
 from sonde.data.encoder import Encoder, Labels, Windows, as_encoding, blaming, rows_of_table, task_of
 from sonde.data.files import CARD, open_folder
+from sonde.data.images import BrokenImages, broken
 from sonde.data.splitting import given_rows, split_rows
-from sonde.data.tables import Table, table_of
+from sonde.data.tables import Table, is_picture, table_of
 
 
 def read(
@@ -106,8 +107,15 @@ def read(
     moments = None if time is None else _moments(time, table[time], own.get(time))
     parts = _split(table, target, task, valid, test, seed, groups, time, moments, split, window)
     own = {name: e for name, e in own.items() if name in inputs}
-    encoder = Encoder.of(rows_of_table(inputs, parts["train"]), target, task=task, columns=own, window=window)
-    encoded: dict[str, Any] = {part: _encoded(encoder, inputs, rows, part) for part, rows in parts.items() if len(rows)}
+    encoded: dict[str, Any] = {}
+    try:
+        encoder = Encoder.of(rows_of_table(inputs, parts["train"]), target, task=task, columns=own, window=window)
+        encoded = {part: _encoded(encoder, inputs, rows, part) for part, rows in parts.items() if len(rows)}
+    except BrokenImages:  # in one split; those in the others are named with them
+        for name, values in inputs.items():
+            if all(v is None or is_picture(v) for v in values) and (said := broken(values)):
+                raise DataError(f"column {name!r}: {said}") from None
+        raise
     if weight is not None:
         if window is not None:
             raise ArgumentError("windows of a series have no weights")
@@ -120,6 +128,8 @@ def _encoded(encoder: Encoder, inputs: Table, rows: np.ndarray, part: str) -> di
     """Some rows as arrays."""
     try:
         return encoder.encode(rows_of_table(inputs, rows))
+    except BrokenImages:
+        raise
     except DataError as error:
         raise DataError(f"in the {part} split, {error}") from None
 

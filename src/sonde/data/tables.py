@@ -231,6 +231,13 @@ def is_picture(value: Any) -> bool:
     return isinstance(value, str) and value.lower().endswith(PICTURES)
 
 
+def missing(column: np.ndarray) -> np.ndarray:
+    """Where a column of a table has no value."""
+    if column.dtype.kind == "O":
+        return np.array([v is None for v in column], bool)
+    return column != column  # NaN and NaT alone differ from themselves
+
+
 def _numpy(path: Path) -> Table:
     try:
         with open(path, "rb") as file:
