@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import sonde as sd
 from sonde._errors import ArgumentError, DataError, MemberError
 from sonde.data import Columns, Dataset, split_rows
 
@@ -274,3 +275,66 @@ def test_fingerprints_know_data_again_and_tell_any_change(rng):
         make(test={"x": x, "y": y}),
     ]
     assert len({one, *others}) == 9
+
+
+# ---------------------------------------------------------------------- a part of it
+
+
+def tens(rng, n=600):
+    """Ten classes of many sizes, whose features say which class and which row."""
+    y = rng.choice(10, n, p=np.arange(1, 11) / 55)
+    y[:40] = np.arange(40) % 10
+    return Dataset.of(np.stack([y, np.arange(n)], 1), y, labels=[f"no {k}" for k in range(10)])
+
+
+def test_some_classes_are_the_rows_of_these_in_every_split_numbered_in_the_order_given(rng):
+    data = tens(rng)
+    part = data.only("no 7", "no 2")
+    assert part.labels == ("no 7", "no 2") and part.classes == 2
+    for split, columns in part.splits.items():
+        whole = data.splits[split]
+        assert columns.rows == np.isin(whole.y, (7, 2)).sum()
+        np.testing.assert_array_equal(np.array([7, 2])[columns.y], columns.x[:, 0])
+    assert Dataset.of(data.train.x, data.train.y).only(5, 6).labels == ("5", "6")
+
+
+def test_some_classes_of_a_table_are_known_by_their_names_later(rng):
+    rows = [{"a": float(rng.normal()), "kind": "xyz"[i % 3]} for i in range(90)]
+    part = sd.data.read(rows, target="kind").only("z", "x")
+    assert part.encoder.labels == part.labels == ("z", "x")
+    assert part.encoder.encode([{"a": 1.0, "kind": "x"}])["y"].tolist() == [1]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_so_many_rows_of_each_class_are_taken_or_held_out_and_none_is_lost(rng, count, seed):
+    data = tens(rng)
+    few, held = data.few(count, seed), data.hold_out(count, seed)
+    assert np.bincount(few.train.y).tolist() == np.bincount(held.valid.y).tolist() == [count] * 10
+    np.testing.assert_array_equal(few.train.x, held.valid.x)
+    ids = np.concatenate([held.train.x[:, 1], held.valid.x[:, 1]])
+    assert sorted(ids) == sorted(data.train.x[:, 1])
+    assert few.test is data.test and few.valid is data.valid and held.labels == data.labels
+    assert not np.array_equal(few.train.x, data.few(count, seed + 1).train.x)
+
+
+def test_parts_that_cannot_be_are_refused(rng):
+    data = tens(rng)
+    with pytest.raises(ArgumentError, match="there is no class 'no 11'; did you mean 'no 1'"):
+        data.only("no 11")
+    with pytest.raises(ArgumentError, match="one or more different classes"):
+        data.only("no 1", "no 1")
+    with pytest.raises(ArgumentError, match="one or more"):
+        data.only()
+    with pytest.raises(ArgumentError, match="per_class must be a whole number of at least 1; got 0"):
+        data.few(0)
+    with pytest.raises(DataError, match="500 rows of each class are wanted, but class 'no"):
+        data.hold_out(500)
+    with pytest.raises(DataError, match="numbers, not labels"):
+        Dataset({"x": np.zeros((4, 1)), "y": np.zeros(4)}).few(1)
+
+
+def test_mnist_with_500_of_each_digit_held_out(mnist_is_there):
+    data = sd.data.load("mnist", valid=0).hold_out(500)
+    assert data.train.rows == 55_000 and np.bincount(data.valid.y).tolist() == [500] * 10
+    digits = data.only(0, 1, 2, 3, 4).few(100)
+    assert digits.train.rows == 500 and digits.valid.rows == 2500 and digits.test.rows == 5139

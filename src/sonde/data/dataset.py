@@ -15,6 +15,7 @@ from sonde._html import listed, table
 from sonde._store import fingerprint
 from sonde.data.checks import examine
 from sonde.data.encoder import Encoder
+from sonde.data.encoding import Labels
 from sonde.data.mapping import evidence, pieces
 from sonde.data.splitting import split_rows
 
@@ -206,6 +207,79 @@ class Dataset:
         parts: dict[str, Any] = {n: {k: v[r] for k, v in whole.items()} for n, r in rows.items() if len(r)}
         return Dataset(**parts, labels=labels)
 
+    def only(self, *classes: int | str) -> Dataset:
+        """The rows of some classes, in every split; these are numbered anew, in the order in which they are given.
+
+        Raises:
+            ArgumentError: there is no such class, or one is given twice.
+
+        Example:
+            >>> import sonde as sd
+            >>> small = sd.data.load("digits").only(0, 1, 2, 3, 4)
+            >>> small.classes, small.train.rows
+            (5, 585)
+        """
+        names = self.labels or tuple(map(str, range(self.classes)))
+        for name in map(str, classes):
+            if name not in names:
+                raise ArgumentError(f"there is no class {name!r}{nearest(name, names)}")
+        if len(set(map(str, classes))) < max(len(classes), 1):
+            raise ArgumentError(f"only takes one or more different classes; got {classes}")
+        numbers = np.full(len(names), -1, np.int32)
+        numbers[[names.index(str(name)) for name in classes]] = np.arange(len(classes))
+        parts: dict[str, Any] = {}
+        for split, part in self.splits.items():
+            rows = np.flatnonzero(numbers[part.y] >= 0)
+            parts[split] = _rows(part, rows) | {"y": numbers[part.y[rows]]}
+        kept = tuple(map(str, classes))
+        encoder = self.encoder
+        if encoder is not None:
+            target = tuple((name, e.replace(classes=kept) if isinstance(e, Labels) else e) for name, e in encoder.target)
+            encoder = encoder.replace(target=target)
+        return dataclasses.replace(self, **parts, labels=kept, encoder=encoder)
+
+    def few(self, per_class: int, seed: int = 0) -> Dataset:
+        """The same, with so many training rows of each class, drawn by the seed; the other splits stay.
+
+        Raises:
+            DataError: a class has fewer rows.
+
+        Example:
+            >>> import sonde as sd
+            >>> sd.data.load("digits").few(20).train.rows
+            200
+        """
+        return dataclasses.replace(self, train=_rows(self.train, self._of_each(per_class, seed)))
+
+    def hold_out(self, per_class: int, seed: int = 0) -> Dataset:
+        """The same, with so many training rows of each class, drawn by the seed, as the validation split instead.
+
+        Raises:
+            DataError: a class has fewer rows.
+
+        Example:
+            >>> import sonde as sd
+            >>> data = sd.data.load("digits", valid=0).hold_out(25)
+            >>> data.train.rows, data.valid.rows
+            (1188, 250)
+        """
+        held = self._of_each(per_class, seed)
+        rest = np.setdiff1d(np.arange(self.train.rows), held)
+        return dataclasses.replace(self, train=_rows(self.train, rest), valid=_rows(self.train, held))
+
+    def _of_each(self, per_class: int, seed: int) -> np.ndarray:
+        """So many training rows of each class, in their order."""
+        if not isinstance(per_class, int) or isinstance(per_class, bool) or per_class < 1:
+            raise ArgumentError(f"per_class must be a whole number of at least 1; got {per_class!r}")
+        counts = np.bincount(self.train.y, minlength=self.classes)
+        if counts.min() < per_class:
+            k = int(counts.argmin())
+            name = self.labels[k] if self.labels else k
+            raise DataError(f"{per_class:,} rows of each class are wanted, but class {name!r} has {counts[k]:,} in train")
+        rng = np.random.default_rng(seed)
+        drawn = [rng.permutation(np.flatnonzero(self.train.y == k))[:per_class] for k in range(self.classes)]
+        return np.sort(np.concatenate(drawn))
+
     @property
     def classes(self) -> int:
         """How many classes ``y`` has: the named ones, else the largest label of any split plus one."""
@@ -266,6 +340,10 @@ class Dataset:
     def __repr__(self) -> str:
         lines = [f"  {split}: {part}" for split, part in self.splits.items()]
         return "Dataset\n" + "\n".join(lines)
+
+
+def _rows(part: Any, rows: np.ndarray) -> dict[str, Any]:
+    return {name: column[rows] for name, column in part.items()}
 
 
 def _check_labels(y: Any, labels: tuple[str, ...], split: str) -> None:
