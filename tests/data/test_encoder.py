@@ -256,7 +256,8 @@ def test_what_no_training_row_had_is_told_while_the_rows_are_encoded_as_ever(rng
         "(row 1: 1999-01-01T00:00:00.000000)",
     ]
     assert encoder.inputs(odd)["x"].shape == (3, len(encoder.features))
-    gone = {"size": np.full(3, np.nan), "kind": text(None, None, None)}
+    gone = {"size": np.full(3, np.nan), "kind": text(None, None, None), "sold": np.full(3, np.nan)}
+    assert not encoder.inputs(some | gone)["x"][:, 2:-1].any()
     assert encoder.odd(some | gone) == [f"column {name!r} is missing in every row" for name in gone]
     with pytest.raises(DataError, match="needs the column 'kind'"):
         encoder.odd({name: values for name, values in some.items() if name != "kind"})

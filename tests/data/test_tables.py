@@ -41,6 +41,15 @@ def test_columns_rows_and_frames_are_the_same_table():
     assert same(table_of(pd.DataFrame(ROWS).convert_dtypes().astype({"day": "datetime64[ns]"})))
 
 
+def test_moments_of_a_time_zone_are_those_of_utc():
+    noon = pd.Series(pd.to_datetime(["2024-07-01 12:00", None])).dt.tz_localize("Europe/Berlin")
+    rows = [{"at": noon[0].to_pydatetime()}, {"at": None}]
+    frame = pl.DataFrame({"at": [rows[0]["at"], None]}, {"at": pl.Datetime("us", "Europe/Berlin")})
+    for source in (pd.DataFrame({"at": noon}), frame, rows):
+        at = table_of(source)["at"]
+        assert at.dtype == "datetime64[us]" and at[0] == np.datetime64("2024-07-01T10:00") and np.isnat(at[1])
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_text_files_with_any_separator_and_parquet_are_the_same_table(tmp_path, separator):
     pl.DataFrame(ROWS).write_csv(tmp_path / "rows.csv", separator=separator)

@@ -117,6 +117,8 @@ class Date(Encoding):
         """Days since 1970, NaN where a date is missing."""
         if values.dtype == object:
             values = as_dates(values, self.format or "year-month-day")
+        if values.dtype.kind == "f" and np.isnan(values).all():  # a column without a value is one of numbers
+            return values
         if values.dtype.kind != "M":
             raise DataError(f"it takes dates; got {values.dtype}")
         return np.where(np.isnat(values), np.nan, values.astype("datetime64[us]").astype(np.int64) / 86_400e6)

@@ -120,11 +120,18 @@ def _objects(name: str, array: np.ndarray) -> np.ndarray:
         whole = not missing.any() and all(isinstance(v, int | np.integer) for v in there)
         return array.astype(np.int64) if whole else numbers
     if all(isinstance(v, datetime.date | np.datetime64) for v in there):
-        return np.array([None if m else v for v, m in zip(array, missing, strict=True)], "datetime64[us]")
+        return np.array([None if m else _utc(v) for v, m in zip(array, missing, strict=True)], "datetime64[us]")
     if all(isinstance(v, str | Path | int | float | np.number | bool) for v in there):
         return np.array([None if m else str(v) for v, m in zip(array, missing, strict=True)], object)
     odd = next(v for v in there if not isinstance(v, str | Path | int | float))
     raise DataError(f"column {name!r} holds {type(odd).__name__} values; expected numbers, truths, dates or text")
+
+
+def _utc(moment: Any) -> Any:
+    """A moment of a time zone as one of UTC without it; NumPy knows no others."""
+    if getattr(moment, "tzinfo", None) is None:
+        return moment
+    return moment.astimezone(datetime.UTC).replace(tzinfo=None)
 
 
 def _file(path: Path) -> Table:
