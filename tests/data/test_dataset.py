@@ -327,7 +327,7 @@ def test_parts_that_cannot_be_are_refused(rng):
         data.only()
     with pytest.raises(ArgumentError, match="per_class must be a whole number of at least 1; got 0"):
         data.few(0)
-    with pytest.raises(DataError, match="500 rows of each class are wanted, but class 'no"):
+    with pytest.raises(DataError, match="500 rows of each class are wanted; class 'no"):
         data.hold_out(500)
     with pytest.raises(DataError, match="numbers, not labels"):
         Dataset({"x": np.zeros((4, 1)), "y": np.zeros(4)}).few(1)

@@ -15,7 +15,6 @@ from sonde._html import listed, table
 from sonde._store import fingerprint
 from sonde.data.checks import examine
 from sonde.data.encoder import Encoder
-from sonde.data.encoding import Labels
 from sonde.data.mapping import evidence, pieces
 from sonde.data.splitting import split_rows
 
@@ -234,8 +233,7 @@ class Dataset:
         kept = tuple(map(str, classes))
         encoder = self.encoder
         if encoder is not None:
-            target = tuple((name, e.replace(classes=kept) if isinstance(e, Labels) else e) for name, e in encoder.target)
-            encoder = encoder.replace(target=target)
+            encoder = encoder.replace(target=tuple((name, e.replace(classes=kept)) for name, e in encoder.target))
         return dataclasses.replace(self, **parts, labels=kept, encoder=encoder)
 
     def few(self, per_class: int, seed: int = 0) -> Dataset:
@@ -275,7 +273,7 @@ class Dataset:
         if counts.min() < per_class:
             k = int(counts.argmin())
             name = self.labels[k] if self.labels else k
-            raise DataError(f"{per_class:,} rows of each class are wanted, but class {name!r} has {counts[k]:,} in train")
+            raise DataError(f"{per_class:,} rows of each class are wanted; class {name!r} has {counts[k]:,} in train")
         rng = np.random.default_rng(seed)
         drawn = [rng.permutation(np.flatnonzero(self.train.y == k))[:per_class] for k in range(self.classes)]
         return np.sort(np.concatenate(drawn))
