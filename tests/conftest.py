@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _shared = Path(__file__).parents[2] / "shared" / "data"
@@ -40,6 +41,13 @@ def rng(seed: int) -> np.random.Generator:
 def key(seed: int) -> jax.Array:
     """A key of JAX from a fresh seed."""
     return jax.random.key(seed)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_end_with_their_module() -> Iterator[None]:
+    """Compiled programs take memory: ten GB, if those of all modules are kept."""
+    yield
+    jax.clear_caches()
 
 
 def data_folder() -> Path | None:

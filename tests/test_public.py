@@ -74,7 +74,7 @@ def test_explanations_begin_with_a_sentence():
 
 def exemplary() -> dict[str, Any]:
     """Whatever must have an example: kinds of value, and functions that files know by name."""
-    ours = lambda thing: thing.__module__.startswith("sonde.")
+    ours = lambda thing: (thing.__module__ or "").startswith("sonde.")
     kinds = {k.__name__: k for k in KINDS.values() if ours(k) and not k.__name__.startswith("_")}
     functions = {name: f for name, f in FUNCTIONS.items() if ours(f)}
     exported = {n: v for p in map(importlib.import_module, PACKAGES) for n in p.__all__

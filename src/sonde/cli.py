@@ -356,11 +356,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 @contextlib.contextmanager
 def _every_interrupt_lands() -> Iterator[None]:
     """A Ctrl-C that Python could only report (raised in a callback of the garbage collector) is raised again."""
-    report = sys.unraisablehook
+    report, here = sys.unraisablehook, threading.get_ident()
+
+    def again() -> None:
+        if hasattr(signal, "pthread_kill"):  # it wakes one who sleeps, too
+            signal.pthread_kill(here, signal.SIGINT)
+        else:
+            _thread.interrupt_main()
 
     def unraisable(raised: Any) -> None:
         if issubclass(raised.exc_type, KeyboardInterrupt):
-            threading.Timer(0.05, _thread.interrupt_main).start()
+            threading.Timer(0.05, again).start()
         else:
             report(raised)
 

@@ -120,7 +120,7 @@ def test_gaussian_noise_is_normal_around_what_comes_in(rng, key):
     x = jnp.asarray(rng.normal(size=(50, 60)), jnp.float32)
     noise = trains(nn.GaussianNoise(0.3), x, key) - np.asarray(x)
     assert scipy.stats.kstest(noise.ravel(), scipy.stats.norm(0, 0.3).cdf).pvalue > CERTAIN
-    assert scipy.stats.kstest(noise.ravel(), scipy.stats.norm(0, 0.36).cdf).pvalue < CERTAIN
+    assert scipy.stats.kstest(noise.ravel(), scipy.stats.norm(0, 0.45).cdf).pvalue < CERTAIN
 
 
 def test_masking_sets_some_entries_to_0_and_leaves_the_others_as_they_are(rng, key):
