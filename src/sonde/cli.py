@@ -56,7 +56,8 @@ def train(
     target
         The column to predict.
     task
-        classes or numbers; auto takes text and up to 20 different whole numbers for classes.
+        classes or numbers; auto takes text, truths and up to 20 different whole numbers (of which
+        one comes twice) for classes.
     drop
         A column to leave out, as often as you like.
     column
