@@ -191,11 +191,17 @@ ANY |= {
     "Upsample": st.builds(nn.Upsample, sizes, st.sampled_from(["nearest", "linear"])),
 }
 
-OPEN = {
-    *("Activation", "Controller", "Encoding", "Initializer", "Layer"),
-    *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
+ANY |= {
+    "EMA": st.builds(sd.EMA, rates),
+    "SWA": st.builds(sd.SWA, rates),
 }
-"""Kinds that are only there to be derived from."""
+
+OPEN = {
+    *("Activation", "Average", "Controller", "Encoding", "Initializer", "Layer"),
+    *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
+    *("Optax", "Wrapped"),
+}
+"""Kinds that are only there to be derived from, and the one that holds functions, which no file can."""
 
 few = settings(deadline=None, max_examples=15)
 

@@ -11,6 +11,8 @@ from sonde.objectives import L1, L1L2, L2, Classify, Objective, Regress
 from sonde.optim import SGD, Adam, Exponential
 from sonde.run import Run
 from sonde.train import (
+    EMA,
+    SWA,
     Controller,
     DeadUnits,
     GradientNorm,
@@ -31,10 +33,12 @@ from sonde.train import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "EMA",
     "L1",
     "L1L2",
     "L2",
     "SGD",
+    "SWA",
     "Adam",
     "Artifact",
     "Batch",

@@ -51,6 +51,7 @@ def fit(
     every: int = 0,
     control: Any = None,
     probes: Any = (),
+    average: Any = None,
     seed: int = 0,
     out: str | Path | None = None,
     progress: bool | str | None = None,
@@ -74,6 +75,7 @@ def fit(
         control: controllers, such as ``Patience(5)``. Without one, the network of the best validation loss is
             kept if there is a validation split, else the last one.
         probes: what else to measure each round.
+        average: averaged weights that are judged, kept and handed on, such as ``EMA(0.999)``.
         seed: everything random follows from it: the same seed gives the same bits on the same machine.
         out: a folder for checkpoints, the artifact and the report; `resume` goes on from it.
         progress: whether to show progress, perhaps under a title; None: if there is a terminal.
@@ -101,7 +103,7 @@ def fit(
         if control is None:
             control = KeepBest() if data.valid is not None else ()
         turn = Turn(objective, optimizer)
-        phase = Phase(turn, as_sampler(batch), epochs, steps, every, as_controllers(control), probes)
+        phase = Phase(turn, as_sampler(batch), epochs, steps, every, as_controllers(control), probes, average)
         plan = Plan((phase,))
     elif objective is not None or optimizer is not None:
         raise ArgumentError("fit takes a plan, or an objective and an optimizer; got both")

@@ -311,17 +311,21 @@ class OptimizerCase(Case):
 
 def a_few_steps(part: sd.optim.Optimizer, params: dict, gradients: dict) -> tuple:
     """Where three steps along given gradients lead, and what the optimizer remembers."""
-    memory = part.direction().init(params)
+    memory = part.init(params)
     for gradient in ({k: g[i] for k, g in gradients.items()} for i in range(3)):
         params, memory = move(part, params, memory, gradient)
     return params, [leaf for leaf in jax.tree.leaves(memory) if leaf.ndim]
 
 
-def move(part: sd.optim.Optimizer, params: Any, memory: Any, gradient: Any) -> tuple:
+def bowl(params: Any) -> Any:
+    """A loss for optimizers that look along a line."""
+    return sum((leaf.astype(jnp.float32) ** 2).sum() for leaf in jax.tree.leaves(params))
+
+
+def move(part: Any, params: Any, memory: Any, gradient: Any, loss: Any = bowl) -> tuple:
     """One step, as the engine takes it."""
     rate = part.rate(sd.Clock(0, 1, 1)) if callable(part.rate) else part.rate
-    direction, memory = part.direction().update(gradient, memory, params)
-    return jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, direction), memory
+    return part.update(params, gradient, memory, rate, loss)
 
 
 def optimizer(name: str, part: sd.optim.Optimizer, slots: int, note: str = "", **tasks: Any) -> OptimizerCase:
@@ -463,6 +467,26 @@ PROBES = [
     probe("DeadUnits", sd.DeadUnits(), "dead_units/head", "dead_units/hidden"),
 ]
 
+# ------------------------------------------------------------------------------------ averages
+
+
+def averaged(part: train.Average, networks: Any) -> Any:
+    """What stands for the network after three steps, each of which led to one of these."""
+    at = lambda i: jax.tree.map(lambda leaf: leaf[i], networks)
+    memory = part.init(at(0))
+    for i in (1, 2):
+        memory = part.observe(memory, at(i), sd.Clock(jnp.int32(i), 1, 2))
+    return part.view(memory, at(2))
+
+
+def average(name: str, part: train.Average) -> Case:
+    """An average of a layer's parameters."""
+    inputs = lambda rng: ({"kernel": normal(3, 2, 3)(rng), "bias": normal(3, 3)(rng)},)
+    return Case(f"train.{name}", part, averaged, inputs, {"bias": f32(3), "kernel": f32(2, 3)})
+
+
+AVERAGES = [average("EMA", sd.EMA(0.9)), average("SWA", sd.SWA(0.5))]
+
 CASES: list[Case] = [
     *LAYERS,
     *COMBINED,
@@ -479,6 +503,7 @@ CASES: list[Case] = [
     *CONTROLLERS,
     *SAMPLERS,
     *PROBES,
+    *AVERAGES,
 ]
 
 BASES = (
@@ -489,6 +514,8 @@ BASES = (
     objectives.Objective,
     optim.Optimizer,
     optim.Schedule,
+    optim.Wrapped,
+    train.Average,
     train.Controller,
     train.Probe,
     data.Sampler,

@@ -243,9 +243,9 @@ def descend(part: sd.optim.Optimizer, task: Any, start: Any, steps: int) -> Any:
     """Where an optimizer gets from a start."""
 
     def one(_: Any, here: tuple) -> tuple:
-        return move(part, *here, jax.grad(task)(here[0]))
+        return move(part, *here, jax.grad(task)(here[0]), task)
 
-    return jax.lax.fori_loop(0, steps, one, (start, part.direction().init(start)))[0]
+    return jax.lax.fori_loop(0, steps, one, (start, part.init(start)))[0]
 
 
 optimizers = pytest.mark.parametrize("case", OPTIMIZERS, ids=lambda c: c.name)
@@ -270,7 +270,7 @@ def test_follows_rosenbrocks_valley(case: OptimizerCase):
 def test_types_stay_what_they_are(case: OptimizerCase, dtype: str):
     with jax.enable_x64(dtype == "float64"):
         params = {"kernel": jnp.ones((2, 3), dtype)}
-        memory = jax.eval_shape(case.part.direction().init, params)
+        memory = jax.eval_shape(case.part.init, params)
         after, remembered = jax.eval_shape(lambda p, m: move(case.part, p, m, p), params, memory)
         like = lambda tree: jax.tree.map(lambda a: (a.shape, a.dtype.name), tree)
         assert like(after) == like(params)

@@ -68,10 +68,9 @@ def descended(options: dict, start: Any, gradients: Any) -> Any:
     """Where ten steps lead."""
     options = dict(options)
     part = getattr(sd, options.pop("optimizer"))(**options)
-    memory, path = part.direction().init(start), []
+    memory, path = part.init(start), []
     for gradient in gradients:
-        direction, memory = part.direction().update(gradient, memory, start)
-        start = start - part.rate * direction
+        start, memory = part.update(start, gradient, memory, part.rate, jnp.sum)
         path.append(start)
     return jnp.stack(path)
 

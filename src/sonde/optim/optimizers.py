@@ -1,14 +1,23 @@
-"""Optimizers: a rate, and a direction that Optax computes.
+"""Optimizers: a rate, and how parameters move at it.
 
-The engine owns the rate: it may be a number or a schedule, controllers scale it, and it is in the history.
+    init(params) -> memory
+    update(params, gradient, memory, rate, loss) -> params, memory
+
+The engine owns the rate: it may be a number or a schedule, controllers scale it, and it is in the history. Most
+optimizers are a direction that Optax computes; what moves in another way (to a minimum along a line, through a
+dual variable) says itself how.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import optax
 
 from sonde._errors import ArgumentError, check_interval
-from sonde._types import Part
+from sonde._types import Part, Variables
 from sonde._value import Value
 
 
@@ -38,6 +47,28 @@ class Optimizer(Value):
     def direction(self) -> optax.GradientTransformation:
         """The Optax transformation of gradients, without its rate."""
         raise ArgumentError(f"{type(self).__name__} does not say in which direction it goes")
+
+    def init(self, params: Variables) -> Any:
+        """What is remembered before the first step, for parameters by path."""
+        return self.direction().init(params)
+
+    def update(
+        self, params: Variables, gradient: Variables, memory: Any, rate: Any, loss: Callable[[Variables], Any]
+    ) -> tuple[Variables, Any]:
+        """One step.
+
+        Args:
+            params: the parameters that the turn trains, by path.
+            gradient: of the loss with respect to them.
+            memory: what `init` or the step before gave.
+            rate: of this step.
+            loss: of this minibatch as a function of the parameters, for who wants to look along a line.
+
+        Returns:
+            The parameters after the step, of the same types, and what to remember.
+        """
+        direction, memory = self.direction().update(gradient, memory, params)
+        return jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), params, direction), memory
 
 
 class SGD(Optimizer):

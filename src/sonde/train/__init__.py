@@ -1,5 +1,6 @@
 """Training: plans as values, and the engine that runs any of them."""
 
+from sonde.train.average import EMA, SWA, Average
 from sonde.train.control import (
     Controller,
     KeepBest,
@@ -18,6 +19,9 @@ from sonde.train.probe import DeadUnits, GradientNorm, Probe, Probed, UpdateRati
 from sonde.train.record import Record, advice
 
 __all__ = [
+    "EMA",
+    "SWA",
+    "Average",
     "Controller",
     "DeadUnits",
     "Dispatch",

@@ -9,6 +9,7 @@ from sonde._errors import ArgumentError, check_interval
 from sonde._tree import Patterns
 from sonde._types import Number, Part
 from sonde._value import Value
+from sonde.optim import as_optimizer
 
 
 class Turn(Value):
@@ -42,10 +43,7 @@ class Turn(Value):
             raise ArgumentError(
                 f"objective must be a function of (net, batch), such as Classify(); got {self.objective!r}"
             )
-        if not hasattr(self.optimizer, "direction") or not hasattr(self.optimizer, "rate"):
-            raise ArgumentError(
-                f"optimizer must have a rate and a direction, such as Adam(1e-3); got {self.optimizer!r}"
-            )
+        object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         if not isinstance(self.repeats, int) or self.repeats < 1:
             raise ArgumentError(f"repeats must be a whole number of at least 1; got {self.repeats!r}")
 
@@ -61,6 +59,7 @@ class Phase(Value):
         every: steps in a round (0: an epoch). At its end the network is evaluated, judged and written down.
         control: controllers, such as ``Patience(5)``.
         probes: what else to measure at a round's end, such as ``GradientNorm()``.
+        average: averaged weights that are judged, kept and handed on instead of the last ones, such as ``EMA(0.999)``.
 
     Example:
         >>> import sonde as sd
@@ -76,6 +75,7 @@ class Phase(Value):
     every: Number = 0
     control: Part = ()
     probes: Part = ()
+    average: Part = None
 
     def check(self) -> None:
         """Refuse a phase without turns, an end, or names that tell its turns apart."""
@@ -84,6 +84,8 @@ class Phase(Value):
                 object.__setattr__(self, field, (getattr(self, field),))
         if not hasattr(self.batch, "over"):
             raise ArgumentError(f"batch of a phase must be a sampler, such as data.Shuffled(32); got {self.batch!r}")
+        if self.average is not None and not hasattr(self.average, "observe"):
+            raise ArgumentError(f"average of a phase must be one, such as EMA(0.999); got {self.average!r}")
         names = [t.name for t in self.turns]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(f"the turns of a phase need names that differ, Turn(..., name=...); got {names}")
@@ -101,7 +103,7 @@ class Phase(Value):
         """What is minimized, how, and for how long, in a line."""
         turns = "; ".join(f"{t.objective} by {t.optimizer}" for t in self.turns)
         length = f"{self.steps:,} steps" if self.steps else f"{self.epochs:,} epochs"
-        return f"{turns}, at most {length}" + "".join(f", {c}" for c in self.control)
+        return f"{turns}, at most {length}" + "".join(f", {c}" for c in (*self.control, *filter(None, (self.average,))))
 
     def prepare(self, columns: Mapping[str, Any]) -> Phase:
         """The same phase, its objectives and its sampler told what the training columns are."""

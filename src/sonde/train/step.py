@@ -44,12 +44,13 @@ class Vars(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a step carries: the variables, an optimizer state a turn, the step, the scale of all rates."""
+    """What a step carries: the variables, an optimizer state a turn, the step, the scale of all rates, averages."""
 
     vars: Vars
     opt: dict[str, Any]
     step: Array
     scale: Array
+    average: Any = ()
 
 
 class Progress(NamedTuple):
@@ -106,6 +107,7 @@ class Engine:
         self.spec, self.phase = spec, phase
         self.turns: tuple[Any, ...] = phase.turns
         self.probes: tuple[Any, ...] = phase.probes
+        self.average: Any = phase.average
         train, valid = data["train"], data.get("valid")
         self.draw = phase.batch.over(train)
         if valid is not None:
@@ -159,9 +161,9 @@ class Engine:
                 )
         return frozenset(path for path in used if match(turn.trains, path))
 
-    def _gradient(self, i: int, variables: Vars, batch: Batch, key: Array) -> tuple:
-        """(loss, (means, new state, outputs)), gradient, for one turn and minibatch."""
-        moves, rests = split(variables.params, self.trains[i].__contains__)  # what rests has no backward pass
+    def _loss(self, i: int, variables: Vars, batch: Batch, key: Array) -> Callable:
+        """What turn i minimizes on one minibatch: moving parameters -> loss, (means, new state, outputs)."""
+        _, rests = split(variables.params, self.trains[i].__contains__)  # what rests has no backward pass
 
         def loss(moves: Variables) -> tuple:
             net, rows = self._net(i, Vars({**moves, **rests}, variables.state), batch, key)
@@ -169,7 +171,7 @@ class Engine:
             counted = {part: Mean(m.total, jnp.where(m.count == 0, 1, m.count)) for part, m in means[0].items()}
             return loss_of(counted), (means, net._frame.state, net.outputs())  # a part of no rows is 0, not 0 / 0
 
-        return jax.value_and_grad(loss, has_aux=True)(moves)
+        return loss
 
     def _rate(self, turn: Any, state: State) -> Any:
         rate: Any = turn.optimizer.rate
@@ -187,14 +189,14 @@ class Engine:
         """One repeat of one turn."""
         turn = self.turns[i]
         batch = self._minibatch(key, state.step, r)
-        noise = self._noise(key, state.step, i, r)
-        (loss, (means, model, _)), gradient = self._gradient(i, state.vars, batch, noise)
+        function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, r))
         moves, rests = split(state.vars.params, self.trains[i].__contains__)
-        direction, opt = turn.optimizer.direction().update(gradient, state.opt[turn.name], moves)
-        rate = self._rate(turn, state)
+        (loss, (means, model, _)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
+        moves, memory = turn.optimizer.update(
+            moves, gradient, state.opt[turn.name], self._rate(turn, state), lambda moves: function(moves)[0]
+        )
         model = pick(batch.weight.sum() > 0, model, state.vars.state)  # of no rows there are no statistics
-        moves = jax.tree.map(lambda p, d: (p - rate * d).astype(p.dtype), moves, direction)
-        state = state._replace(vars=Vars({**moves, **rests}, model), opt={**state.opt, turn.name: opt})
+        state = state._replace(vars=Vars({**moves, **rests}, model), opt={**state.opt, turn.name: memory})
         return state, means, loss
 
     def step(self, state: State, key: Array) -> tuple[State, dict, Array]:
@@ -212,7 +214,14 @@ class Engine:
                 state, (means, loss) = lax.scan(once, state, jnp.arange(turn.repeats))
                 info[turn.name] = jax.tree.map(lambda a: a.sum(0), means)
             finite &= jnp.isfinite(loss).all()
-        return state._replace(step=state.step + 1), info, finite
+        state = state._replace(step=state.step + 1)
+        if self.average is not None:
+            state = state._replace(average=self.average.observe(state.average, state.vars, self.clock(state.step)))
+        return state, info, finite
+
+    def shown(self, state: State) -> Vars:
+        """The network that is judged, kept and handed on: the averaged one where weights are averaged."""
+        return state.vars if self.average is None else self.average.view(state.average, state.vars)
 
     # ------------------------------------------------------------------ one round
 
@@ -249,18 +258,20 @@ class Engine:
             return found
         for i, turn in enumerate(self.turns):
             batch = self._minibatch(key, state.step, 0)
-            (_, (_, _, outputs)), gradient = self._gradient(i, state.vars, batch, self._noise(key, state.step, i, 0))
+            function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, 0))
             moves = {p: state.vars.params[p] for p in self.trains[i]}
-            direction, _ = turn.optimizer.direction().update(gradient, state.opt[turn.name], moves)
-            rate = self._rate(turn, state)
-            update = jax.tree.map(functools.partial(operator.mul, rate), direction)
+            (_, (_, _, outputs)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
+            moved, _ = turn.optimizer.update(
+                moves, gradient, state.opt[turn.name], self._rate(turn, state), lambda moves, f=function: f(moves)[0]
+            )
+            update = jax.tree.map(operator.sub, moves, moved)
             for probe in self.probes:
                 numbers = probe(Probed(moves, gradient, update, outputs))
                 found |= {"/".join(filter(None, ("probe", turn.name, k))): v for k, v in numbers.items()}
         return found
 
     def _summary(self, state: State, sums: dict, key: Array) -> Report:
-        valid = self.evaluate(state.vars, derive(key, 2**31))
+        valid = self.evaluate(self.shown(state), derive(key, 2**31))
         rates = {"/".join(filter(None, ("rate", t.name))): self._rate(t, state) for t in self.turns}
         report = self.report(sums, valid) | rates | self.probe(state, key)
         return {k: jnp.asarray(v, jnp.float32) for k, v in report.items()} | {"step": state.step}
@@ -291,7 +302,7 @@ class Engine:
         report |= {"kept": keep}
         return p._replace(
             state=state._replace(scale=scale),
-            kept=pick(keep, state.vars, p.kept),
+            kept=pick(keep, self.shown(state), p.kept),
             sums=jax.tree.map(jnp.zeros_like, p.sums),
             memory=tuple(memory),
             round=p.round + 1,
@@ -329,10 +340,11 @@ class Engine:
         """The beginning of a phase: fresh optimizer state, nothing seen."""
         params = variables.params
         opt = {
-            t.name: t.optimizer.direction().init({p: params[p] for p in paths})
+            t.name: t.optimizer.init({p: params[p] for p in paths})
             for t, paths in zip(self.turns, self.trains, strict=True)
         }
-        state = State(variables, opt, jnp.int32(0), jnp.float32(1))
+        average = () if self.average is None else self.average.init(variables)
+        state = State(variables, opt, jnp.int32(0), jnp.float32(1), average)
         info = jax.eval_shape(lambda s: self.step(s, key)[1], state)
         sums = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), info)
         report = jax.eval_shape(lambda s: self._summary(s, sums, key), state)
