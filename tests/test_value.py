@@ -37,7 +37,9 @@ initializers = st.one_of(
         nn.VarianceScaling, rates, st.sampled_from(["in", "out", "average"]), st.sampled_from(["uniform", "normal"])
     ),
 )
-schedules = st.builds(sd.Exponential, rates, rates, counts)
+exponentials = st.builds(sd.Exponential, rates, rates, counts, st.booleans())
+cosines = st.builds(sd.optim.Cosine, rates, rates, counts, st.booleans())
+schedules = exponentials | st.builds(sd.optim.WarmUp, rates | cosines, counts)
 class_weights = st.none() | st.just("balanced") | st.lists(rates, min_size=2, max_size=4).map(tuple)
 quantities = st.sampled_from([losses.half_squared_error, losses.absolute_error, losses.huber])
 
@@ -98,7 +100,7 @@ ANY = {
     "DeadUnits": st.just(sd.DeadUnits()),
     "Dense": st.builds(nn.Dense, counts, activations, initializers, st.none() | initializers),
     "Dropout": st.builds(nn.Dropout, rates, st.booleans()),
-    "Exponential": schedules,
+    "Exponential": exponentials,
     "Encoder": st.builds(
         lambda columns, steps: sd.data.Encoder(tuple(columns), (), sd.data.Windows(steps)),
         st.lists(st.tuples(words, st.builds(sd.data.Categorical, counts, names)), min_size=1, max_size=3),
@@ -194,6 +196,12 @@ ANY |= {
 ANY |= {
     "EMA": st.builds(sd.EMA, rates),
     "SWA": st.builds(sd.SWA, rates),
+    "Cosine": cosines,
+    "Linear": st.builds(sd.optim.Linear, rates, rates, counts),
+    "OneCycle": st.builds(sd.optim.OneCycle, rates, rates, rates, rates),
+    "Piecewise": st.builds(lambda at, a, b: sd.optim.Piecewise((at,), (a, b)), counts, rates, rates),
+    "Power": st.builds(sd.optim.Power, rates, rates, counts),
+    "WarmUp": st.builds(sd.optim.WarmUp, rates | cosines, counts),
 }
 
 OPEN = {

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 import traceback
 import types
@@ -24,6 +23,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 class SondeError(Exception):
@@ -85,24 +85,28 @@ def shape_of(x: Any) -> str:
     return text if isinstance(text, str) else str(text).replace("'", "")
 
 
-def check_interval(owner: object, name: str, interval: str, why: str = "") -> None:
-    """Refuse a number outside ``interval``, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``.
+def inside(number: Any, interval: str) -> bool:
+    """Whether something is a number in ``interval``, written as in mathematics: ``"[0, 1)"``, ``"(0, inf)"``.
 
-    Numbers that are arrays or traced are many runs at once, or were checked when they were concrete.
+    Of an array (many runs at once) all entries must be. What is traced was checked when it was concrete.
     """
-    given = getattr(owner, name)
-    if isinstance(given, jax.Array | np.ndarray):
-        return
+    if isinstance(number, Tracer):
+        return True
+    if not isinstance(number, int | float | np.number | np.ndarray | jax.Array) or isinstance(number, bool):
+        return False
     low, high = (float(part) for part in interval[1:-1].split(","))
-    ok = isinstance(given, int | float | np.number) and not isinstance(given, bool) and not math.isnan(given)
-    if ok:
-        above = given > low or (interval[0] == "[" and given == low)
-        ok = above and (given < high or (interval[-1] == "]" and given == high))
-    if not ok:
+    given = np.asarray(number, np.float64)
+    above = given >= low if interval[0] == "[" else given > low
+    below = given <= high if interval[-1] == "]" else given < high
+    return bool((above & below).all())
+
+
+def check_interval(owner: object, name: str, interval: str, why: str = "") -> None:
+    """Refuse a field that is not `inside` an interval."""
+    given = getattr(owner, name)
+    if not inside(given, interval):
         hint = f" {why}" if why else ""
-        raise ArgumentError(
-            f"{name} of {type(owner).__name__} must be a number in {interval}; got {given!r}.{hint}"
-        )
+        raise ArgumentError(f"{name} of {type(owner).__name__} must be a number in {interval}; got {given!r}.{hint}")
 
 
 _HERE = os.path.dirname(__file__)

@@ -356,13 +356,26 @@ def along(part: sd.optim.Schedule, steps: Any) -> Any:
     return part(sd.Clock(steps, 10, 100))
 
 
-def schedule(name: str, part: sd.optim.Schedule) -> Case:
+def schedule(name: str, part: sd.optim.Schedule, note: str = "") -> Case:
     """A schedule, along a whole phase."""
     inputs = lambda rng: (jnp.sort(jnp.asarray(rng.uniform(0, 100, 50), jnp.float32)),)
-    return Case(f"optim.{name}", part, along, inputs, f32(50), (0,))
+    return Case(f"optim.{name}{note}", part, along, inputs, f32(50), (0,))
 
 
-SCHEDULES = [schedule("Exponential", sd.Exponential(0.1, 0.5, 20))]
+SCHEDULES = [
+    schedule("Exponential", sd.Exponential(0.1, 0.5, 20)),
+    schedule("Linear", optim.Linear(0.1, 0.02, 0.7)),
+    schedule("Power", optim.Power(0.1, 0.8, 20)),
+    schedule("Cosine", optim.Cosine(0.1, 0.02, 60)),
+    schedule("WarmUp", optim.WarmUp(0.1, 20)),
+    schedule("WarmUp", optim.WarmUp(optim.Cosine(0.1), 0.2), " schedule"),
+    schedule("OneCycle", optim.OneCycle(0.1)),
+]
+JUMPING = [
+    schedule("Piecewise", optim.Piecewise((0.2, 0.6), (0.1, 0.05, 0.01))),
+    schedule("Exponential", sd.Exponential(0.1, 0.5, 20, staircase=True), " staircase"),
+    schedule("Cosine", optim.Cosine(0.1, 0.02, 30, restarts=True), " restarts"),
+]
 
 # ------------------------------------------------------------------------------------ initializers
 
@@ -499,6 +512,7 @@ CASES: list[Case] = [
     *PENALTIES,
     *OPTIMIZERS,
     *SCHEDULES,
+    *JUMPING,
     *INITIALIZERS,
     *CONTROLLERS,
     *SAMPLERS,

@@ -19,6 +19,7 @@ import optax
 from sonde._errors import ArgumentError, check_interval
 from sonde._types import Part, Variables
 from sonde._value import Value
+from sonde.optim.schedules import check_rate
 
 
 class Optimizer(Value):
@@ -41,8 +42,7 @@ class Optimizer(Value):
 
     def check(self) -> None:
         """Refuse a rate that is neither a positive number nor a schedule."""
-        if not callable(self.rate):
-            check_interval(self, "rate", "[0, inf)")
+        check_rate(self, "rate")
 
     def direction(self) -> optax.GradientTransformation:
         """The Optax transformation of gradients, without its rate."""
