@@ -47,7 +47,8 @@ KIND_GROUPS = {
     "Layers": sd.nn.Layer,
     "Initializers": sd.nn.Initializer,
     "Objectives": sd.Objective,
-    "Optimizers": sd.optim.Optimizer,
+    "Optimizers": (sd.optim.Optimizer, sd.optim.Wrapped),
+    "Constraints": sd.optim.Constraint,
     "Schedules": sd.optim.Schedule,
     "Samplers": sd.data.Sampler,
     "Controllers": sd.Controller,
@@ -103,8 +104,9 @@ def page() -> str:
         + ".\n\n| kind | fields (and what they usually are) |\n| --- | --- |",
     ]
     for group, base in {**KIND_GROUPS, "Plans": Value}.items():
+        bases = base if isinstance(base, tuple) else (base,)
         for name, kind in sorted(KINDS.items()):
-            plain = group != "Plans" and issubclass(kind, base) and kind is not base
+            plain = group != "Plans" and issubclass(kind, bases) and kind not in bases
             plan = group == "Plans" and name in ("Plan", "Phase", "Turn")
             ours = is_ours(kind) and not name.startswith("_") and not issubclass(kind, Recipe)
             if ours and (plain or plan):

@@ -204,8 +204,26 @@ ANY |= {
     "WarmUp": st.builds(sd.optim.WarmUp, rates | cosines, counts),
 }
 
+constraints = st.one_of(
+    st.builds(sd.optim.MaxNorm, rates),
+    st.sampled_from([sd.optim.NonNegative(), sd.optim.UnitNorm(), sd.optim.ZeroSum(), sd.optim.KeepZeros()]),
+)
+ANY |= {
+    "Clip": st.builds(sd.optim.Clip, optimizers, rates, st.none() | rates, st.none() | rates),
+    "Constrained": st.builds(sd.optim.Constrained, optimizers, constraints, patterns),
+    "KeepZeros": st.just(sd.optim.KeepZeros()),
+    "LinearConstraint": st.builds(
+        sd.optim.LinearConstraint, st.lists(st.lists(rates, min_size=3, max_size=3), min_size=1, max_size=2), rates
+    ),
+    "MaxNorm": st.builds(sd.optim.MaxNorm, rates),
+    "NonNegative": st.just(sd.optim.NonNegative()),
+    "PerPath": st.builds(sd.optim.PerPath, optimizers, st.dictionaries(words, rates, min_size=1)),
+    "UnitNorm": st.just(sd.optim.UnitNorm()),
+    "ZeroSum": st.just(sd.optim.ZeroSum()),
+}
+
 OPEN = {
-    *("Activation", "Average", "Controller", "Encoding", "Initializer", "Layer"),
+    *("Activation", "Average", "Constraint", "Controller", "Encoding", "Initializer", "Layer"),
     *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
     *("Optax", "Wrapped"),
 }

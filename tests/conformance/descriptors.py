@@ -328,7 +328,7 @@ def move(part: Any, params: Any, memory: Any, gradient: Any, loss: Any = bowl) -
     return part.update(params, gradient, memory, rate, loss)
 
 
-def optimizer(name: str, part: sd.optim.Optimizer, slots: int, note: str = "", **tasks: Any) -> OptimizerCase:
+def optimizer(name: str, part: Any, slots: int = 0, note: str = "", **tasks: Any) -> OptimizerCase:
     """An optimizer that remembers ``slots`` arrays for each array of parameters."""
 
     def inputs(rng: np.random.Generator) -> tuple:
@@ -346,6 +346,30 @@ OPTIMIZERS = [
     optimizer("SGD", sd.SGD(0.1, 0.9, nesterov=True), 1, " nesterov", rosenbrock=(3e-4, 20_000)),
     optimizer("SGD", sd.SGD(sd.Exponential(0.1)), 0, " schedule"),
     optimizer("Adam", sd.Adam(0.1), 2, parabola=(0.05, 500), rosenbrock=(0.02, 5000)),
+]
+
+WRAPPED = [  # far from their bounds, each solves what the optimizer inside solves
+    optimizer("Clip", optim.Clip(sd.SGD(0.1), value=1.1, norm=1.2, global_norm=1.3)),
+    optimizer("PerPath", optim.PerPath(sd.SGD(0.1), {"kernel": 0.5, "**": 0.3}), rosenbrock=(2e-3, 20_000)),
+    optimizer("Constrained", optim.Constrained(sd.SGD(0.1), optim.MaxNorm(3.0))),
+]
+
+# ------------------------------------------------------------------------------------ constraints
+
+
+def constraint(name: str, part: optim.Constraint) -> Case:
+    """A constraint on a kernel of four inputs and three neurons."""
+    inputs = lambda rng: (normal(4, 3)(rng), normal(4, 3)(rng))
+    return Case(f"optim.{name}", part, lambda part, new, old: part.project(new, old), inputs, f32(4, 3))
+
+
+CONSTRAINTS = [
+    constraint("MaxNorm", optim.MaxNorm(0.7)),
+    constraint("UnitNorm", optim.UnitNorm()),
+    constraint("NonNegative", optim.NonNegative()),
+    constraint("ZeroSum", optim.ZeroSum()),
+    constraint("LinearConstraint", optim.LinearConstraint(((1.0, -1.0, 0.0, 0.0), (0.0, 0.5, 0.5, 1.0)), 0.3)),
+    constraint("KeepZeros", optim.KeepZeros()),
 ]
 
 # ------------------------------------------------------------------------------------ schedules
@@ -511,6 +535,8 @@ CASES: list[Case] = [
     *OBJECTIVES,
     *PENALTIES,
     *OPTIMIZERS,
+    *WRAPPED,
+    *CONSTRAINTS,
     *SCHEDULES,
     *JUMPING,
     *INITIALIZERS,
@@ -526,6 +552,7 @@ BASES = (
     nn.Initializer,
     objectives.Measure,
     objectives.Objective,
+    optim.Constraint,
     optim.Optimizer,
     optim.Schedule,
     optim.Wrapped,
