@@ -121,6 +121,7 @@ ANY = {
     "Phase": phases,
     "Plan": st.builds(sd.Plan, st.lists(phases, min_size=1, max_size=2)),
     "Plateau": st.builds(sd.Plateau, rates, counts, watched),
+    "Reconstruct": st.builds(sd.objectives.Reconstruct, quantities, words, words),
     "Regress": st.builds(sd.Regress, quantities, rates, words),
     "SGD": optimizers.filter(lambda v: isinstance(v, sd.SGD)),
     "Scale": st.builds(nn.Scale, st.floats(-9, 9), st.floats(-9, 9)),
@@ -164,7 +165,9 @@ ANY |= {
     "LayerNorm": st.builds(nn.LayerNorm, rates),
     "MaskNoise": st.builds(nn.MaskNoise, rates),
     "SaltPepper": st.builds(nn.SaltPepper, rates, st.floats(-9, 9), st.floats(-9, 9)),
-    "TiedDense": st.builds(nn.TiedDense, counts, activations, initializers, st.none() | initializers),
+    "TiedDense": st.builds(
+        nn.TiedDense, counts, activations, initializers, st.none() | initializers, st.none() | activations
+    ),
     "Identity": st.builds(nn.Identity, rates),
     "LeakyReLU": st.builds(nn.LeakyReLU, rates),
     "Orthogonal": st.builds(nn.Orthogonal, rates),

@@ -103,6 +103,22 @@ class Padded:
         return Padded(jnp.where(real, values, jnp.zeros((), values.dtype)), self.lengths)
 
     @property
+    def steps(self) -> np.ndarray:
+        """[steps, ...], the real steps of all rows one after the other, on the host.
+
+        Example:
+            >>> from sonde import Padded
+            >>> Padded.of([[3, 1, 2], [5]]).steps.tolist()
+            [3, 1, 2, 5]
+        """
+        return np.asarray(self.values)[np.asarray(self.real)]
+
+    def at(self, step: int) -> tuple[int, int]:
+        """Where a step of `steps` stands: its row, and its place in that row."""
+        row, place = np.argwhere(np.asarray(self.real))[step]
+        return int(row), int(place)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """That of the values."""
         return self.values.shape

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError
@@ -17,8 +18,10 @@ from sonde.data import Dataset
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
 from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
-from sonde.nn import Layer, Network, default_names, identity
+from sonde.nn import Dropout, Layer, Network, default_names, identity
 from sonde.nn.network import as_network
+from sonde.objectives import Classify, Regress
+from sonde.objectives.objectives import method_of
 from sonde.progress import Lines, watcher
 from sonde.run import Run, count, predictor
 from sonde.tracking import Tracker
@@ -194,6 +197,8 @@ def _carry_out(
     began, free = time.perf_counter(), available()
     on_device = placed(data)
     prepared = plan.prepare(dict(data.train))
+    for split, part in data.splits.items():
+        prepared = prepared if split == "train" else prepared.admit(dict(part), split)
     needed, scarce = _needed(net, prepared, on_device, free)
     title = progress if isinstance(progress, str) else "training"
     shown = watcher(title, lines=bool(progress)) if progress is not False else None
@@ -268,12 +273,38 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
         said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
         kept = next((c.watch for c in phase.control if isinstance(c, KeepBest | Patience)), None)
         said.append(f"{label}keeps the network of the {'smallest ' + kept if kept else 'last round'}")
+    if last := _dropped_answers(network, plan, data):
+        said.insert(0, last)
     if names := list(default_names(network.spec)):
         lasting = [n for n in names if any(p.startswith(n + "/") for p in network.params)]
         said += [names_note(lasting)] if lasting else []
     if predictor(plan) is None and "y" in data.train:
         said.append('no metrics: its objective does not say what it predicts (predicts = "classes" or "numbers")')
     return [*said, f"on {device_name()}"]
+
+
+def _dropped_answers(network: Network, plan: Plan, data: Dataset) -> str:
+    """What to say where the last thing that the network does is to leave some of its answers out; "" elsewhere."""
+    objective = predictor(plan)
+    if not isinstance(objective, Classify | Regress):
+        return ""
+    found: dict[str, Any] = {}
+
+    def trace(x: Any) -> Any:
+        net = network.bind()
+        y = method_of(net, objective.method)(x)
+        last = [path for path, made in net.outputs().items() if made is y]  # at rest dropout gives what it is given
+        found.update({path: net._frame.specs[path] for path in last})
+        return y
+
+    jax.eval_shape(trace, data.train["x"][:1])
+    for path, layer in found.items():
+        if isinstance(layer, Dropout) and layer.rate > 0:
+            return (
+                f"look: the network ends with {path}, {layer}, which while training makes some of its answers 0; "
+                "dropout is for inputs and hidden layers, so put it before the last layer that has weights"
+            )
+    return ""
 
 
 def _layers(network: Network) -> list[str]:

@@ -20,6 +20,7 @@ from sonde.nn import Network
 from sonde.objectives.losses import MEANS
 from sonde.objectives.metrics import Score
 from sonde.objectives.objectives import Objective, Sum
+from sonde.objectives.steps import targets
 from sonde.train import Outcome, Plan, Record, advice
 from sonde.train.record import in_words
 
@@ -150,22 +151,27 @@ class Run:
 
         made = self._curves()
         part = self.data.valid or self.data.train
+        right: Any = np.asarray(targets(part)["y"]) if "y" in part else None
         rows = "training rows" if self.data.valid is None else "validation rows"
         if self.artifact.predicts == "classes":
             p, labels = self.said(part), self.artifact.labels or ()
             said = p.argmax(-1)
-            made["confusion"] = pictures.draw_confusion(confusion_matrix(part.y, said, p.shape[1]), labels, rows)
-            if np.ndim(part.x) in (3, 4):
+            made["confusion"] = pictures.draw_confusion(confusion_matrix(right, said, p.shape[1]), labels, rows)
+            if not isinstance(part.x, Padded) and np.ndim(part.x) in (3, 4):
                 made["mistakes"] = pictures.draw_mistakes(part.x, part.y, said, p, labels, rows=rows)
         elif self.artifact.predicts == "numbers":
-            y = part.y[:, 0] if part.y.ndim == 2 and part.y.shape[1] == 1 else part.y.reshape(len(part.y), -1)
+            y = right[:, 0] if right.ndim == 2 and right.shape[1] == 1 else right.reshape(len(right), -1)
             made["predictions"] = pictures.draw_predictions(y, self.said(part).reshape(y.shape), rows=rows)
         return made
 
     def said(self, part: Columns) -> np.ndarray:
-        """What the network handed on says of rows: the probability of each class, or numbers."""
+        """What the network handed on says of rows: the probability of each class, or numbers.
+
+        Where it answers for each step of sequences, these are the answers for the real steps, one after the other.
+        """
         outputs = self.artifact.outputs(part.x)
-        return self.artifact.shares(outputs) if self.artifact.predicts == "classes" else self.artifact.said(outputs)
+        said = self.artifact.shares(outputs) if self.artifact.predicts == "classes" else self.artifact.said(outputs)
+        return said.steps if isinstance(said, Padded) else said
 
     def _curves(self) -> Pictures:
         """The learning curves of every phase that has a round."""

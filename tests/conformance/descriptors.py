@@ -218,6 +218,22 @@ LOSSES = [
 ]
 
 
+def by_row(name: str, *given: tuple, **options: Any) -> Case:
+    """A loss of several arrays of normal numbers, none of which is a target."""
+    draw = lambda rng: tuple(normal(*like)(rng) for like in given)
+    run = lambda f, *given: f(*given, **options)
+    return Case(f"objectives.{name}", getattr(objectives, name), run, draw, f32(ROWS), tuple(range(len(given))))
+
+
+GAMES = [
+    by_row("discriminator_loss", (ROWS,), (ROWS,)),
+    by_row("generator_loss", (ROWS,)),
+    by_row("saturating_generator_loss", (ROWS,)),
+    by_row("gaussian_kl", (ROWS, 3), (ROWS, 3)),
+    by_row("variational_loss", (ROWS, 4), (ROWS, 4), (ROWS, 2), (ROWS, 2), loss=objectives.half_squared_error),
+]
+
+
 def measured(part: Any, outputs: Any, target: Any, weight: Any) -> Any:
     """A measure of a batch."""
     metrics = sd.Classify(metrics=(part,)).metrics
@@ -291,6 +307,31 @@ OBJECTIVES = [
         note=" counts",
     ),
     objective("Sum", sd.Classify() + sd.L2(0.1), labels, "classify", "l2", "error", smooth=False),  # its terms are
+]
+
+
+def call_autoencoder(part: sd.Objective, params: dict, x: Any, weight: Any) -> Any:
+    """The loss and the metric of a tied layer that gives back what came in."""
+    net = nn.Network(nn.TiedDense(3, visible_activation=nn.identity), params).bind()
+    loss, metrics = part(net, sd.Batch({"x": x}, weight))
+    return {"loss": loss.value} | {name: mean.value for name, mean in metrics.items()}
+
+
+def tied(rng: np.random.Generator) -> tuple:
+    """Draws what `call_autoencoder` takes."""
+    params = {"kernel": normal(4, 3)(rng), "bias": normal(3)(rng), "visible_bias": normal(4)(rng)}
+    return params, normal(ROWS, 4)(rng), jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0)
+
+
+AUTOENCODERS = [
+    Case(
+        "objectives.Reconstruct",
+        objectives.Reconstruct(back="reconstruct"),
+        call_autoencoder,
+        tied,
+        dict.fromkeys(("loss", "mse"), f32()),
+        (0, 1),
+    )
 ]
 PENALTIES = [
     objective("L1", sd.L1(0.1), labels, "loss"),
@@ -531,8 +572,10 @@ CASES: list[Case] = [
     *WINDOWS,
     *ACTIVATIONS,
     *LOSSES,
+    *GAMES,
     *MEASURES,
     *OBJECTIVES,
+    *AUTOENCODERS,
     *PENALTIES,
     *OPTIMIZERS,
     *WRAPPED,

@@ -198,6 +198,8 @@ def answer(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray] | 
     if case.kind == "optimizer":
         return {"-> y": optimizer(case.options, **arrays)}
     floats = {name: v.requires_grad_() for name, v in arrays.items() if given[name].dtype.kind == "f" and name != "t"}
+    if case.kind == "loss" and ("t" not in arrays or "mean" in arrays):
+        return None  # of games and bounds Keras has none
     y = loss(**arrays, **case.options) if case.kind == "loss" else layer(case.kind, case.options, arrays)
     if y is None:
         return None

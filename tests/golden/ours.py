@@ -32,7 +32,7 @@ def answered(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     if case.kind == "optimizer":
         return {"-> y": np.asarray(descended(case.options, **arrays))}
     if case.kind == "loss":
-        run = lambda moved: {"y": lost(case.options, moved["p"], arrays["t"])}
+        run = lambda moved: {"y": lost(case.options, *(moved.get(name, given) for name, given in arrays.items()))}
     else:
         spec = spec_of(case.kind, case.options)
         run = lambda moved: outputs(spec, case.kind, {**arrays, **moved})
@@ -58,10 +58,11 @@ def outputs(spec: Any, kind: str, arrays: dict) -> dict[str, Any]:
     return {"y": net(*inputs)} | dict(net._frame.state)
 
 
-def lost(options: dict, p: Any, t: Any) -> Any:
+def lost(options: dict, *given: Any) -> Any:
     """The loss of each row or entry."""
     numbers = {name: value for name, value in options.items() if name not in ("function", "classes")}
-    return getattr(objectives, options["function"])(p, t, **numbers)
+    numbers |= {"loss": getattr(objectives, numbers["loss"])} if "loss" in numbers else {}
+    return getattr(objectives, options["function"])(*given, **numbers)
 
 
 def descended(options: dict, start: Any, gradients: Any) -> Any:

@@ -34,6 +34,30 @@ def activation(x: Any, function: str, slope: float = 0.01) -> Any:
     return F.leaky_relu(x, slope) if function == "LeakyReLU" else getattr(F, function)(x)
 
 
+def adversarial(function: str, p: Any, q: Any = None) -> Any:
+    """The game of two networks as binary cross-entropies with labels 1 (real) and 0 (fake)."""
+    labeled = lambda z, label: F.binary_cross_entropy_with_logits(z, torch.full_like(z, label), reduction="none")
+    match function:
+        case "discriminator_loss":
+            return labeled(p, 1.0) + labeled(q, 0.0)
+        case "generator_loss":
+            return labeled(p, 1.0)
+        case "saturating_generator_loss":
+            return -labeled(p, 0.0)
+
+
+def divergence(mean: Any, log_variance: Any) -> Any:
+    """How far a Gaussian is from the standard normal, by row."""
+    D = torch.distributions
+    return D.kl_divergence(D.Normal(mean, torch.exp(log_variance / 2)), D.Normal(0.0, 1.0)).sum(-1)
+
+
+def bound(p: Any, t: Any, mean: Any, log_variance: Any, function: str, loss: str = "") -> Any:
+    """Minus the variational lower bound, by row."""
+    each = F.mse_loss if loss else F.binary_cross_entropy_with_logits
+    return each(p, t, reduction="none").sum(-1) / (2 if loss else 1) + divergence(mean, log_variance)
+
+
 def loss(p: Any, t: Any, function: str, smoothing: float = 0.0, delta: float = 1.0, classes: bool = False) -> Any:
     each = {"reduction": "none"}
     match function:
@@ -186,6 +210,15 @@ def initializer(function: str, shape: tuple) -> Any:
     return np.array([w.std(correction=0), w.min(), w.max()])
 
 
+def lost(options: dict, arrays: dict) -> Any:
+    """The loss of each row or entry."""
+    if "mean" in arrays:
+        return bound(**arrays, **options)
+    if options["function"] == "gaussian_kl":
+        return divergence(arrays["p"], arrays["q"])
+    return loss(**arrays, **options) if "t" in arrays else adversarial(**arrays, **options)
+
+
 def answer(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
     """Outputs and gradients of a case."""
     torch.manual_seed(0)
@@ -195,7 +228,7 @@ def answer(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray] | 
     if case.kind == "optimizer":
         return {"-> y": optimizer(case.options, **arrays).numpy()}
     floats = {name: v.requires_grad_() for name, v in arrays.items() if given[name].dtype.kind == "f" and name != "t"}
-    y = loss(**arrays, **case.options) if case.kind == "loss" else layer(case.kind, case.options, arrays)
+    y = lost(case.options, arrays) if case.kind == "loss" else layer(case.kind, case.options, arrays)
     if y is None:
         return None
     outputs = y if isinstance(y, dict) else {"y": y}

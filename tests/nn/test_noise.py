@@ -251,3 +251,44 @@ def test_dropconnect_around_a_layer_that_keeps_state_loses_none_of_it(rng, key):
 def test_dropconnect_needs_a_kernel(key):
     with pytest.raises(ArgumentError, match="drops weights of kernels, and .*Flatten.* has none"):
         trains(nn.DropConnect(nn.Flatten()), jnp.ones((2, 3)), key)
+
+
+# ---------------------------------------------------------------------- where dropout belongs
+
+
+def told_of(spec, objective=None):
+    """What a run of a step says of dropout."""
+    x = np.zeros((8, 3), np.float32)
+    y = np.arange(8, dtype=np.int32) % 2 if objective is None else np.zeros(8, np.float32)
+    data = sd.data.Dataset({"x": x, "y": y})
+    run = sd.fit(spec, data, objective or sd.Classify(), sd.SGD(0.1), steps=1, batch=8, progress=False)
+    return [line for line in run.decisions if "Dropout" in line]
+
+
+LAST = {
+    "last of a row": nn.Sequential(head=nn.Dense(2), drop=nn.Dropout(0.5)),
+    "last of the last": nn.Sequential(body=nn.Dense(4), end=nn.Sequential(head=nn.Dense(2), drop=nn.Dropout(0.5))),
+    "scaled at rest": nn.Sequential(head=nn.Dense(2), drop=nn.Dropout(0.5, inverted=False)),
+    "before what changes nothing": nn.Sequential(nn.Dense(2), nn.Dropout(0.5), nn.Function(nn.identity)),
+}
+ELSEWHERE = {
+    "on inputs and hidden units": nn.Sequential(nn.Dropout(0.2), nn.Dense(4, nn.relu), nn.Dropout(0.5), nn.Dense(2)),
+    "nowhere": nn.Sequential(nn.Dense(2)),
+    "at rate 0": nn.Sequential(nn.Dense(2), nn.Dropout(0.0)),
+}
+
+
+@pytest.mark.parametrize("spec", LAST.values(), ids=LAST)
+def test_who_puts_dropout_on_outputs_is_told(spec):
+    (line,) = told_of(spec)
+    assert line.startswith("look: the network ends with") and "for inputs and hidden layers" in line
+
+
+def test_who_drops_numbers_is_told_by_the_name_of_the_layer():
+    (line,) = told_of(nn.Sequential(head=nn.Dense(1), last=nn.Dropout(0.1)), sd.Regress())
+    assert "ends with last, Dropout(rate=0.1)" in line
+
+
+@pytest.mark.parametrize("spec", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_dropout_where_it_belongs_goes_without_saying(spec):
+    assert told_of(spec) == []

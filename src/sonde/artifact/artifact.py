@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,13 @@ class Artifact:
 
         Args:
             raw: with an encoder, what `sonde.data.table_of` takes (a path, a frame, columns or rows by name); else
-                an array [rows, ...].
+                an array [rows, ...], or sequences as `Padded`.
 
         Raises:
             DataError: a column is missing, or is not of the kind that the encoder was fitted for.
         """
         if self.encoder is None:
-            return np.asarray(raw)
+            return raw if isinstance(raw, Padded) else np.asarray(raw)
         columns = self.encoder.inputs(raw)
         if "x" not in columns:
             raise ArgumentError(f"the network takes the columns {', '.join(columns)}; call artifact.network itself")
@@ -100,7 +101,8 @@ class Artifact:
         Raises:
             DataError: the target is not among the columns.
         """
-        table = table_of(raw)
+        sequences = isinstance(raw, Mapping) and any(isinstance(column, Padded) for column in raw.values())
+        table: Any = raw if sequences else table_of(raw)
         if self.encoder is None:
             if missing := {"x", "y"} - table.keys():
                 raise DataError(f"to score the network, columns 'x' and 'y' are needed; there is no {min(missing)!r}")
@@ -114,16 +116,27 @@ class Artifact:
                 raise DataError(f"there is no column {names[0]!r} to score by{nearest(names[0], table)}")
         return self.metrics(self.outputs(columns["x"]), columns["y"], weight)
 
-    def metrics(self, outputs: np.ndarray, y: np.ndarray, weight: Any = None) -> dict[str, Score]:
-        """Metrics by name of outputs (see `outputs`) against targets; none if it is no predictor."""
+    def metrics(self, outputs: Any, y: Any, weight: Any = None) -> dict[str, Score]:
+        """Metrics by name of outputs (see `outputs`) against targets; none if it is no predictor.
+
+        Of targets for each step of a sequence, all real steps are rows. Their errors are those of as many rows as
+        there are sequences, since steps of one sequence may be alike.
+        """
+        if isinstance(y, Padded):
+            weight = None if weight is None else np.repeat(weight, y.lengths)
+            scores = self.metrics(_steps_of(outputs), y.steps, weight)
+            wider = float(np.sqrt(len(y.steps) / len(y)))
+            return {k: s._replace(error=None if s.error is None else wider * s.error) for k, s in scores.items()}
         if self.predicts == "classes":
             return classification_metrics(self.shares(outputs), y, weight)
         if self.predicts == "numbers":
             return regression_metrics(self.said(outputs).reshape(y.shape), y, weight)
         return {}
 
-    def outputs(self, x: Any) -> np.ndarray:
+    def outputs(self, x: Any) -> Any:
         """What the network gives for rows ``x`` [rows, ...] as it takes them (see `encoded`): logits or numbers.
+
+        Of a network that answers for each step of a sequence they are `Padded`, and so is what is made of them.
 
         Raises:
             ShapeError: the rows are not like those it was trained on.
@@ -177,7 +190,7 @@ class Artifact:
             "are they scaled as they were then?"
         )
 
-    def probabilities(self, x: Any) -> np.ndarray:
+    def probabilities(self, x: Any) -> Any:
         """The probability of each class [rows, classes] for raw rows (see `encoded`).
 
         Raises:
@@ -185,21 +198,25 @@ class Artifact:
         """
         return self.shares(self.outputs(self.encoded(x)))
 
-    def predict(self, x: Any) -> np.ndarray:
+    def predict(self, x: Any) -> Any:
         """The label of the likeliest class (its name, if classes have names), or the number, for raw rows.
 
         Of a series there is a prediction for each row from the first that ends a whole window on.
         """
         return self.said(self.outputs(self.encoded(x)))
 
-    def shares(self, outputs: np.ndarray) -> np.ndarray:
+    def shares(self, outputs: Any) -> Any:
         """The probability of each class [rows, classes] that outputs stand for (see `outputs`)."""
         if self.predicts != "classes":
             raise ArgumentError("this network does not predict classes, so it has no probabilities")
+        if isinstance(outputs, Padded):
+            return _of_steps(self.shares, outputs)
         return np.asarray(softmax(logits_of(jnp.asarray(outputs))))
 
-    def said(self, outputs: np.ndarray) -> np.ndarray:
+    def said(self, outputs: Any) -> Any:
         """The labels or numbers that outputs stand for (see `outputs`)."""
+        if isinstance(outputs, Padded):
+            return _of_steps(self.said, outputs)
         if self.predicts == "classes":
             best = np.asarray(logits_of(jnp.asarray(outputs))).argmax(-1)
             return best if self.labels is None else np.asarray(self.labels)[best]
@@ -252,6 +269,25 @@ class Artifact:
 
     def __repr__(self) -> str:
         return f"Artifact({self.network!r}, predicts={self.predicts!r})"
+
+
+def _of_steps(function: Callable, outputs: Padded) -> Padded:
+    """What a function of rows makes of the steps of sequences; filling is 0, or an empty name."""
+    values = np.asarray(outputs.values)
+    made = function(values.reshape(-1, *values.shape[2:]))
+    made = made.reshape(*values.shape[:2], *made.shape[1:])
+    real = np.asarray(outputs.real).reshape(*values.shape[:2], *[1] * (made.ndim - 2))
+    return Padded(np.where(real, made, np.zeros((), made.dtype)), np.asarray(outputs.lengths))
+
+
+def _steps_of(outputs: Any) -> np.ndarray:
+    """The answers for the real steps, one after the other."""
+    if not isinstance(outputs, Padded):
+        raise ShapeError(
+            f"there is a target for each step of a sequence, but the network gives {shape_of(outputs)}, one answer of "
+            "each sequence"
+        )
+    return outputs.steps
 
 
 def names_note(names: list[str]) -> str:

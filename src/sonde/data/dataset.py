@@ -201,7 +201,7 @@ class Dataset:
             columns: further columns, such as ``weight``.
         """
         whole = Columns({"x": x, **({} if y is None else {"y": y}), **columns})
-        classes = whole["y"] if "y" in whole and whole["y"].ndim == 1 and whole["y"].dtype.kind in "iu" else None
+        classes = whole["y"] if "y" in whole and _labels(whole["y"]) else None
         rows = split_rows(whole.rows, {"test": test, "valid": valid}, seed, classes, groups, times)
         parts: dict[str, Any] = {n: {k: v[r] for k, v in whole.items()} for n, r in rows.items() if len(r)}
         return Dataset(**parts, labels=labels)
@@ -219,6 +219,7 @@ class Dataset:
             (5, 585)
         """
         names = self.labels or tuple(map(str, range(self.classes)))
+        self._one_a_row()
         for name in map(str, classes):
             if name not in names:
                 raise ArgumentError(f"there is no class {name!r}{nearest(name, names)}")
@@ -269,6 +270,7 @@ class Dataset:
         """So many training rows of each class, in their order."""
         if not isinstance(per_class, int) or isinstance(per_class, bool) or per_class < 1:
             raise ArgumentError(f"per_class must be a whole number of at least 1; got {per_class!r}")
+        self._one_a_row()
         counts = np.bincount(self.train.y, minlength=self.classes)
         if counts.min() < per_class:
             k = int(counts.argmin())
@@ -278,6 +280,10 @@ class Dataset:
         drawn = [rng.permutation(np.flatnonzero(self.train.y == k))[:per_class] for k in range(self.classes)]
         return np.sort(np.concatenate(drawn))
 
+    def _one_a_row(self) -> None:
+        if isinstance(self.train.y, Padded):
+            raise ArgumentError("y has a label for each step of a sequence, so rows are of no one class")
+
     @property
     def classes(self) -> int:
         """How many classes ``y`` has: the named ones, else the largest label of any split plus one."""
@@ -285,7 +291,7 @@ class Dataset:
             return len(self.labels)
         if self.train.y.dtype.kind not in "iu":
             raise DataError("y holds numbers, not labels, so it has no classes")
-        return max(int(part.y.max()) for part in (self.train, self.valid, self.test) if part is not None) + 1
+        return max(int(part.range("y")[1]) for part in (self.train, self.valid, self.test) if part is not None) + 1
 
     @functools.cached_property
     def findings(self) -> tuple[str, ...]:
@@ -326,7 +332,7 @@ class Dataset:
     def _counts(self) -> str:
         """How often each class is there, as a table; nothing where there are no classes."""
         y = self.train.get("y")
-        if y is None or np.ndim(y) != 1 or y.dtype.kind not in "iu":
+        if not _labels(y):
             return ""
         classes = self.classes
         counts = [np.bincount(part.y, minlength=classes) for part in self.splits.values()]
@@ -344,13 +350,20 @@ def _rows(part: Any, rows: np.ndarray) -> dict[str, Any]:
     return {name: column[rows] for name, column in part.items()}
 
 
+def _labels(y: Any) -> bool:
+    """Whether a column has a whole number for each row."""
+    return isinstance(y, np.ndarray) and y.ndim == 1 and y.dtype.kind in "iu"
+
+
 def _check_labels(y: Any, labels: tuple[str, ...], split: str) -> None:
     """Refuse labels that have no name."""
-    if not isinstance(y, np.ndarray) or y.ndim != 1 or y.dtype.kind not in "iu":
+    each = y.steps if isinstance(y, Padded) else y
+    if not _labels(each):
         return
-    for row in (int(y.argmax()), int(y.argmin())):
-        if not 0 <= y[row] < len(labels):
+    for i in (int(each.argmax()), int(each.argmin())):
+        if not 0 <= each[i] < len(labels):
+            where = "row {}, step {}".format(*y.at(i)) if isinstance(y, Padded) else f"row {i}"
             raise DataError(
-                f"y of the {split} split has the label {y[row]} in row {row}, but the {len(labels)} named classes are "
+                f"y of the {split} split has the label {each[i]} in {where}, but the {len(labels)} named classes are "
                 f"0 to {len(labels) - 1}; name every class, or number them from 0"
             )

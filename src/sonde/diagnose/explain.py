@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sonde.objectives.metrics import Score, classification_metrics, confusion_matrix, regression_metrics
+from sonde.objectives.steps import targets
 from sonde.train import Outcome, advice
 from sonde.train.record import in_words
 
@@ -36,15 +37,16 @@ def baseline(kind: str, train: Any, part: Any) -> dict[str, Score]:
     The probabilities are the classes' shares of the training rows, each a row more than there are, so that a class
     that is not among them is not impossible.
     """
-    weight = np.ones(len(train.y)) if train.get("weight") is None else np.asarray(train["weight"])
+    train, part = targets(train), targets(part)
+    weight = np.ones(len(train["y"])) if train.get("weight") is None else np.asarray(train["weight"])
+    y, there = np.asarray(train["y"]), np.asarray(part["y"])
     if kind == "classes":
-        classes = 1 + max(int(train.y.max()), int(part.y.max()))
-        counts = np.bincount(train.y, weight, classes) + 1
-        shares = np.tile(counts / counts.sum(), (len(part.y), 1))
-        return classification_metrics(shares, part.y, part.get("weight"))
-    y = np.asarray(train.y, np.float64)
-    mean = np.average(y, axis=0, weights=weight)
-    return regression_metrics(np.broadcast_to(mean, part.y.shape).copy(), part.y, part.get("weight"))
+        classes = 1 + max(int(y.max()), int(there.max()))
+        counts = np.bincount(y, weight, classes) + 1
+        shares = np.tile(counts / counts.sum(), (len(there), 1))
+        return classification_metrics(shares, there, part.get("weight"))
+    mean = np.average(y.astype(np.float64), axis=0, weights=weight)
+    return regression_metrics(np.broadcast_to(mean, there.shape).copy(), there, part.get("weight"))
 
 
 def _decided(run: Any) -> Iterator[str]:
@@ -160,7 +162,7 @@ def _apart(run: Any, kind: str) -> bool:
 def _classes(run: Any, part: Any, told: np.ndarray, whose: str) -> list[str]:
     """The pair that is confused most, and classes that are rarely found."""
     names, said = run.artifact.labels or (), told.argmax(-1)
-    counts = confusion_matrix(part.y, said, told.shape[1]).astype(np.float64)
+    counts = confusion_matrix(targets(part)["y"], said, told.shape[1]).astype(np.float64)
     rows, right = counts.sum(1), np.diag(counts)
     tries, wrong = [], counts - np.diag(right)
     i, j = np.unravel_index(wrong.argmax(), wrong.shape)
@@ -176,7 +178,7 @@ def _classes(run: Any, part: Any, told: np.ndarray, whose: str) -> list[str]:
     weak = np.flatnonzero(enough & (recall < whole - 0.1) & (recall < whole - 3 * error))
     if len(weak):
         worst = weak[recall[weak].argmin()]
-        share = np.mean(np.asarray(run.data.train.y) == worst)
+        share = np.mean(np.asarray(targets(run.data.train)["y"]) == worst)
         rare = share < 0.5 / len(rows)
         remedy = "data.Balanced batches or more rows of it" if rare else "more rows of it"
         tries.append(
@@ -188,7 +190,8 @@ def _classes(run: Any, part: Any, told: np.ndarray, whose: str) -> list[str]:
 
 def _residuals(part: Any, told: np.ndarray, whose: str) -> list[str]:
     """Numbers that are too high or too low on the whole."""
-    y = np.asarray(part.y, np.float64).reshape(len(part.y), -1)
+    y = np.asarray(targets(part)["y"], np.float64)
+    y = y.reshape(len(y), -1)
     rest = y - np.asarray(told, np.float64).reshape(y.shape)
     tries = []
     for i in range(rest.shape[1]):

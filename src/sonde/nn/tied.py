@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TiedDense(Dense):
-    """h = activation(x W + b), and back: x' = activation(h W^T + c) with the same kernel W.
+    """h = activation(x W + b), and back: x' = visible_activation(h W^T + c) with the same kernel W.
 
     Called, it is a `Dense` layer. ``reconstruct`` takes what that gave back to the inputs, with a visible bias c of
     its own that no other method uses, so a classifier built of pretrained layers does not have it.
@@ -27,6 +27,8 @@ class TiedDense(Dense):
         activation: of both directions; `sigmoid` for inputs between 0 and 1.
         kernel_init: what W [inputs, units] starts as.
         bias_init: what b [units] and c [inputs] start as, or None for none.
+        visible_activation: of the way back, where it is another one: `identity` for inputs of any size, and where a
+            loss takes logits (`binary_cross_entropy`).
 
     Source: P. Vincent et al. (2010), for tied weights in (denoising) autoencoders.
 
@@ -43,13 +45,14 @@ class TiedDense(Dense):
     """
 
     activation: Callable = sigmoid
+    visible_activation: Callable | None = None
 
     def reconstruct(self, scope: Scope, h: Float[Array, "*rows units"]) -> Float[Array, "*rows inputs"]:
-        """activation(h W^T + c); W is there once the layer was called."""
+        """visible_activation(h W^T + c); W is there once the layer was called."""
         kernel = scope.made("kernel")
         if h.shape[-1] != kernel.shape[1]:
             raise ShapeError(f"reconstruct takes hidden units [rows, {kernel.shape[1]}]; got {shape_of(h)}")
         x = h @ kernel.T
         if self.bias_init is not None:
             x = x + jnp.broadcast_to(scope.param("visible_bias", x.shape[-1:], self.bias_init), x.shape)
-        return self.activation(x)
+        return (self.visible_activation or self.activation)(x)

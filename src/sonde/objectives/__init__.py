@@ -6,17 +6,23 @@ from sonde.objectives.losses import (
     binary_cross_entropy,
     cosine_distance,
     cross_entropy,
+    discriminator_loss,
+    gaussian_kl,
+    generator_loss,
     half_squared_error,
     hinge,
     huber,
     kl_divergence,
     poisson,
+    saturating_generator_loss,
     squared_error,
     squared_hinge,
+    variational_loss,
 )
 from sonde.objectives.measures import R2, Each, Measure, TopK, accuracy
 from sonde.objectives.objectives import Classify, Objective, Regress, Sum
 from sonde.objectives.penalties import L1, L1L2, L2
+from sonde.objectives.reconstruct import Reconstruct
 
 __all__ = [
     "L1",
@@ -27,6 +33,7 @@ __all__ = [
     "Each",
     "Measure",
     "Objective",
+    "Reconstruct",
     "Regress",
     "Sum",
     "TopK",
@@ -36,11 +43,16 @@ __all__ = [
     "binary_cross_entropy",
     "cosine_distance",
     "cross_entropy",
+    "discriminator_loss",
+    "gaussian_kl",
+    "generator_loss",
     "half_squared_error",
     "hinge",
     "huber",
     "kl_divergence",
     "poisson",
+    "saturating_generator_loss",
     "squared_error",
     "squared_hinge",
+    "variational_loss",
 ]

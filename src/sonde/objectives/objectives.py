@@ -13,9 +13,10 @@ from sonde._errors import ArgumentError, DataError, ShapeError, check_interval, 
 from sonde._types import Number, Part
 from sonde._value import Value, show
 from sonde.objectives.losses import MEANS, cross_entropy, half_squared_error, mean_of
-from sonde.objectives.losses.given import DOMAINS, in_domain
+from sonde.objectives.losses.given import lies_in_domain
 from sonde.objectives.measures import as_measures, measured
 from sonde.objectives.probabilities import refuse_probabilities
+from sonde.objectives.steps import by_step, place, targets
 
 _NAMED = " (sd.data.read makes it of the column that target= names)"
 
@@ -45,6 +46,15 @@ class Objective(Value):
 
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
         """The same objective with what it needs to know of the training columns filled in, and them checked."""
+        return self
+
+    def admit(self, columns: Mapping[str, Any], split: str) -> Objective:
+        """The same, prepared already, told of the rows that the network will be judged by; wrong ones are refused.
+
+        Args:
+            columns: of those rows.
+            split: their name, ``"valid"`` or ``"test"``, for the error.
+        """
         return self
 
     def __add__(self, other: Objective) -> Objective:
@@ -78,6 +88,10 @@ class Sum(Objective):
     def prepare(self, columns: Mapping[str, Any]) -> Objective:
         """Every term, prepared."""
         return Sum(tuple(term.prepare(columns) for term in self.terms))
+
+    def admit(self, columns: Mapping[str, Any], split: str) -> Objective:
+        """Every term, told."""
+        return Sum(tuple(term.admit(columns, split) for term in self.terms))
 
     def __repr__(self) -> str:
         return " + ".join(map(show, self.terms))
@@ -115,6 +129,9 @@ class Classify(Objective):
     Reads the columns ``x``, ``y`` (integers 0 .. K-1) and ``weight`` if there is one. Metric: ``error``, the
     fraction of rows whose largest logit is not the label's; as sums, ``error.total`` is how many they are.
 
+    Sequences may have a label for each step: ``y`` is `Padded` [rows, time], and so are the logits [rows, time, K].
+    Then every real step counts as a row, with the weight of its sequence.
+
     Example:
         >>> import jax.numpy as jnp
         >>> import sonde as sd
@@ -146,11 +163,8 @@ class Classify(Objective):
         """Check the labels; fill in balanced class weights."""
         if "y" not in columns:
             raise DataError(f"Classify needs labels in a column 'y'; there is {', '.join(columns)}{_NAMED}")
-        y = np.asarray(columns["y"])
-        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise DataError(f"labels must be whole numbers [rows]; got {shape_of(y)}. Regress takes other numbers")
-        if y.min() < 0:
-            raise DataError(f"labels must be 0, 1, 2, ...; row {int(y.argmin())} has {int(y.min())}")
+        given, columns = columns["y"], targets(columns)
+        y = _labels(given, columns["y"])
         if y.min() == y.max():
             raise DataError(f"y has only one class ({y[0]}) in all {len(y):,} rows, so there is nothing to tell apart")
         classes = max(self.classes, int(y.max()) + 1)
@@ -168,10 +182,24 @@ class Classify(Objective):
         metrics = tuple(m.prepare(columns) for m in self.metrics)
         return self.replace(classes=classes, class_weight=weights, metrics=metrics)
 
+    def admit(self, columns: Mapping[str, Any], split: str) -> Objective:
+        """Check the labels of a split; the network must have an output for each of them, too."""
+        y = _labels(columns["y"], targets(columns)["y"], f" of the {split} split")
+        classes = max(self.classes, int(y.max()) + 1)
+        if self.class_weight is not None and np.shape(self.class_weight)[-1] < classes:
+            where = place(columns["y"], int(y.argmax()))
+            raise ArgumentError(
+                f"class_weight has {np.shape(self.class_weight)[-1]} numbers, but {where} of the {split} split has the "
+                f"label {classes - 1}, which no training row has; say Classify(classes={classes}), or leave it out"
+            )
+        return self.replace(classes=classes)
+
     def __call__(self, net: Any, batch: Batch) -> Any:
         """The mean loss, the error rate, and what else is measured."""
-        logits = logits_of(_method(net, self.method)(batch.x))
-        _notice(net, self.method, self.loss, batch.x)
+        x = batch.x
+        batch, logits, labels = by_step(batch, method_of(net, self.method)(x), batch.y)
+        logits = logits_of(logits)
+        refuse_probabilities(net, self.loss, lambda net: method_of(net, self.method)(x))
         if logits.ndim != 2:
             raise ShapeError(f"Classify needs logits [rows, classes]; got {shape_of(logits)}")
         if self.classes > logits.shape[-1]:
@@ -181,11 +209,11 @@ class Classify(Objective):
             )
         rows = batch
         if self.class_weight is not None:
-            rows = Batch(batch.columns, batch.weight * jnp.asarray(self.class_weight, jnp.float32)[batch.y])
+            rows = Batch({}, batch.weight * jnp.asarray(self.class_weight, jnp.float32)[labels])
         options = {"smoothing": self.smoothing} if self.loss is cross_entropy else {}
-        loss = rows.mean(self.loss(logits, batch.y, **options))
-        error = batch.mean(logits.argmax(-1) != batch.y)
-        return loss, {"error": error} | measured(self.metrics, batch, logits, batch.y)
+        loss = rows.mean(self.loss(logits, labels, **options))
+        error = batch.mean(logits.argmax(-1) != labels)
+        return loss, {"error": error} | measured(self.metrics, batch, logits, labels)
 
 
 class Regress(Objective):
@@ -201,7 +229,8 @@ class Regress(Objective):
         metrics: what else to measure, functions of (prediction, target) that give a number a row: `R2`, any
             elementwise loss of quantities, or one's own (see `Measure`).
 
-    Reads the columns ``x``, ``y`` and ``weight`` if there is one. Metrics in original units: ``mse``, ``mae``;
+    Reads the columns ``x``, ``y`` and ``weight`` if there is one; of sequences a target for each step, where both are
+    `Padded`. Metrics in original units: ``mse``, ``mae``;
     of what the outputs stand for where they are logits (`poisson`: of exp(outputs), the counts themselves).
 
     Example:
@@ -233,20 +262,24 @@ class Regress(Objective):
         """Check the targets: those that count lie in the loss's domain."""
         if "y" not in columns:
             raise DataError(f"Regress needs targets in a column 'y'; there is {', '.join(columns)}{_NAMED}")
-        if self._named() in DOMAINS:
-            y, weight = np.array(columns["y"], np.float32), columns.get("weight")
-            if weight is not None and np.any(weight):
-                y[np.asarray(weight) <= 0] = y[np.argmax(weight)]  # a row that does not count may be anything
-            in_domain(self._named(), "the target 'y'", y)
+        columns = targets(columns)
+        lies_in_domain(self._named(), "the target 'y'", columns["y"], columns.get("weight"))
         return self.replace(metrics=tuple(m.prepare(columns) for m in self.metrics))
+
+    def admit(self, columns: Mapping[str, Any], split: str) -> Objective:
+        """Check the targets of a split."""
+        columns = targets(columns)
+        lies_in_domain(self._named(), f"the target 'y' (of the {split} split)", columns["y"], columns.get("weight"))
+        return self
 
     def _named(self) -> str:
         return getattr(self.loss, "__name__", "")
 
     def __call__(self, net: Any, batch: Batch) -> Any:
         """The mean loss, the mean squared and absolute errors, and what else is measured."""
-        target = batch.y.astype(jnp.float32)
-        prediction = _method(net, self.method)(batch.x)
+        x = batch.x
+        batch, prediction, target = by_step(batch, method_of(net, self.method)(x), batch.y)
+        target = target.astype(jnp.float32)
         if prediction.shape == (*target.shape, 1):  # one output a row against a column of numbers
             prediction = prediction[..., 0]
         if prediction.shape != target.shape:
@@ -254,7 +287,7 @@ class Regress(Objective):
                 f"predictions {shape_of(prediction)} and targets {shape_of(target)} differ in shape; "
                 f"end the network with nn.Dense({target.shape[-1] if target.ndim > 1 else 1})"
             )
-        _notice(net, self.method, self.loss, batch.x)
+        refuse_probabilities(net, self.loss, lambda net: method_of(net, self.method)(x))
         each = jnp.asarray(self.loss(prediction / self.unit, target / self.unit))
         if each.shape[:1] != (len(batch),):
             raise ShapeError(
@@ -276,12 +309,17 @@ def logits_of(outputs: Any) -> Any:
     return outputs
 
 
-def _method(net: Any, name: str) -> Callable:
+def _labels(given: Any, y: Any, whose: str = "") -> np.ndarray:
+    """Labels as an array, those of steps one after the other; what is no class is refused."""
+    y = np.asarray(y)
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        got = f"got {shape_of(given)}. Regress takes other numbers"
+        raise DataError(f"labels{whose} must be whole numbers [rows]; {got}")
+    if y.min() < 0:
+        raise DataError(f"labels{whose} must be 0, 1, 2, ...; {place(given, int(y.argmin()))} has {int(y.min())}")
+    return y
+
+
+def method_of(net: Any, name: str) -> Callable:
+    """A network's method by its name, ``"__call__"`` being the network itself."""
     return net if name == "__call__" else getattr(net, name)
-
-
-def _notice(net: Any, method: str, loss: Callable, x: Any) -> None:
-    """Once, when the network is made: that it gives logits to a loss that takes them."""
-    name = getattr(loss, "__name__", "")
-    if net.building and name in MEANS and name != "poisson":
-        refuse_probabilities(name, _method(net.still, method), x)

@@ -12,24 +12,35 @@ from typing import Any
 import jax
 
 from sonde._errors import ArgumentError
+from sonde.objectives.losses import MEANS
 
 _KEEP = {"reshape", "squeeze", "transpose", "convert_element_type", "broadcast_in_dim", "copy"}
 """What only changes the form of numbers."""
 
 
-def refuse_probabilities(what: str, function: Callable, *xs: Any) -> None:
-    """Refuse a network whose last operation makes probabilities of logits.
+def refuse_probabilities(
+    net: Any, loss: Callable, outputs: Callable, remedy: str = "Leave the last activation out, as in nn.Dense(10)"
+) -> None:
+    """Once, when a network is made: refuse it if it makes probabilities of its logits and the loss takes logits.
 
     It looks at the operations and computes nothing, so it does not matter how the layers are written.
 
+    Args:
+        net: the network, bound.
+        loss: what its outputs are given to.
+        outputs: a function of the bound network that gives them.
+        remedy: what to do about it.
+
     Raises:
-        ArgumentError: ``function`` ends in a softmax or a sigmoid.
+        ArgumentError: the outputs come from a softmax or a sigmoid.
     """
-    found = last_of(jax.make_jaxpr(function)(*xs).jaxpr)
+    name = getattr(loss, "__name__", "")
+    if not net.building or name not in MEANS or name == "poisson":
+        return
+    found = last_of(jax.make_jaxpr(lambda: outputs(net.still))().jaxpr)
     if found:
         raise ArgumentError(
-            f"{what} takes logits and applies the {found} itself, but the network already ends in a {found}. "
-            "Leave the last activation out, as in nn.Dense(10)"
+            f"{name} takes logits and applies the {found} itself, but the network already ends in a {found}. {remedy}"
         )
 
 

@@ -110,6 +110,12 @@ class Phase(Value):
         turns = tuple(t.replace(objective=_prepared(t.objective, columns)) for t in self.turns)
         return self.replace(turns=turns, batch=_prepared(self.batch, columns))
 
+    def admit(self, columns: Mapping[str, Any], split: str) -> Phase:
+        """The same phase, its objectives told what the columns of another split are."""
+        objectives = (t.objective for t in self.turns)
+        told = (o.admit(columns, split) if hasattr(o, "admit") else o for o in objectives)
+        return self.replace(turns=tuple(t.replace(objective=o) for t, o in zip(self.turns, told, strict=True)))
+
 
 class Plan(Value):
     """Phases in order; each takes over the network that the one before handed on.
@@ -133,6 +139,10 @@ class Plan(Value):
     def prepare(self, columns: Mapping[str, Any]) -> Plan:
         """The same plan, told what the training columns are."""
         return self.replace(phases=tuple(p.prepare(columns) for p in self.phases))
+
+    def admit(self, columns: Mapping[str, Any], split: str) -> Plan:
+        """The same plan, prepared already, told what the columns of another split are; wrong ones are refused."""
+        return self.replace(phases=tuple(p.admit(columns, split) for p in self.phases))
 
 
 def _prepared(part: Any, columns: Mapping[str, Any]) -> Any:

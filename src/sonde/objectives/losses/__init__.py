@@ -12,6 +12,11 @@
     absolute_percentage_error  a quantity other than 0     minimized by the median weighted by 1 / |target|
     huber                      a quantity                  between the mean and the median
     cosine_distance            a direction                 minimized by the mean direction
+    discriminator_loss         real and made rows          minimized by p / (p + q), the probability of real
+    generator_loss             made rows                   minimized by rows that are taken for real
+    saturating_generator_loss  made rows                   the same, with no slope while none is
+    gaussian_kl                a Gaussian code             minimized by the standard normal
+    variational_loss           a row and its code          minimized by the posterior of the code
 
 "Minimized by" is what a network that could express anything would answer where the target is random: the
 functional of the target's distribution given the input. Half precision (bfloat16, float16) is computed in
@@ -21,6 +26,7 @@ its value where it can be seen (in a concrete array); inside a compiled program 
 another target. All of them have gradients of every order, and work under ``jit``, ``grad`` and ``vmap``.
 """
 
+from sonde.objectives.losses.adversarial import discriminator_loss, generator_loss, saturating_generator_loss
 from sonde.objectives.losses.errors import (
     absolute_error,
     absolute_percentage_error,
@@ -38,6 +44,7 @@ from sonde.objectives.losses.likelihoods import (
     poisson,
 )
 from sonde.objectives.losses.margins import hinge, squared_hinge
+from sonde.objectives.losses.variational import gaussian_kl, variational_loss
 
 __all__ = [
     "MEANS",
@@ -46,12 +53,17 @@ __all__ = [
     "binary_cross_entropy",
     "cosine_distance",
     "cross_entropy",
+    "discriminator_loss",
+    "gaussian_kl",
+    "generator_loss",
     "half_squared_error",
     "hinge",
     "huber",
     "kl_divergence",
     "mean_of",
     "poisson",
+    "saturating_generator_loss",
     "squared_error",
     "squared_hinge",
+    "variational_loss",
 ]

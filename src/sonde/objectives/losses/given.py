@@ -94,6 +94,20 @@ def in_domain(loss: str, name: str, t: Any) -> Any:
     return domain.holds(t)
 
 
+def lies_in_domain(loss: str, name: str, column: Any, weight: Any) -> None:
+    """Refuse a column that a loss, by its name, is not defined for; rows of weight 0 may be anything.
+
+    Raises:
+        DataError: an entry lies outside the loss's domain; it is named.
+    """
+    if loss not in DOMAINS:
+        return
+    values = np.array(column, np.float32)
+    if weight is not None and np.any(weight):
+        values[np.asarray(weight) <= 0] = values[np.argmax(weight)]
+    in_domain(loss, name, values)
+
+
 def check_known(loss: str, name: str, known: np.ndarray, good: Any, words: str) -> None:
     """Refuse the first entry or row that is not good, with its value and where it is."""
     good = np.asarray(good)
