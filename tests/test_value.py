@@ -26,6 +26,7 @@ counts = st.integers(1, 10_000)
 words = st.text(string.ascii_lowercase, min_size=1, max_size=8)
 names = st.lists(words, max_size=3).map(tuple)
 watched = st.sampled_from(["valid/loss", "train/loss", "valid/error"])
+sides = st.sampled_from(["", "smallest", "largest"])
 patterns = words | st.lists(words, min_size=1, max_size=3).map(tuple)
 activations = st.sampled_from([nn.identity, nn.relu, nn.elu, nn.sigmoid, nn.tanh, nn.softmax, nn.softplus]) | st.builds(
     nn.LeakyReLU, rates
@@ -111,16 +112,16 @@ ANY = {
     "Function": activations.map(nn.Function),
     "GradientNorm": st.just(sd.GradientNorm()),
     "InOrder": st.builds(sd.data.InOrder, counts),
-    "KeepBest": st.builds(sd.KeepBest, watched, rates),
+    "KeepBest": st.builds(sd.KeepBest, watched, rates, sides),
     "L1": st.builds(sd.L1, rates, patterns),
     "L1L2": st.builds(sd.L1L2, rates, rates, patterns),
     "L2": st.builds(sd.L2, rates, patterns),
     "Normal": st.builds(nn.Normal, rates),
     "Pairs": st.builds(sd.data.Pairs, counts, words, st.integers(0, 9)),
-    "Patience": st.builds(sd.Patience, counts, st.integers(0, 99), watched, rates),
+    "Patience": st.builds(sd.Patience, counts, st.integers(0, 99), watched, rates, sides),
     "Phase": phases,
     "Plan": st.builds(sd.Plan, st.lists(phases, min_size=1, max_size=2)),
-    "Plateau": st.builds(sd.Plateau, rates, counts, watched),
+    "Plateau": st.builds(sd.Plateau, rates, counts, watched, st.integers(0, 99), rates, rates, sides),
     "Reconstruct": st.builds(sd.objectives.Reconstruct, quantities, words, words),
     "Regress": st.builds(sd.Regress, quantities, rates, words),
     "SGD": optimizers.filter(lambda v: isinstance(v, sd.SGD)),
@@ -129,7 +130,7 @@ ANY = {
     "Shuffled": st.builds(sd.data.Shuffled, counts),
     "Streamed": st.builds(lambda size, k, n: sd.data.Streamed(size, n, k * size), counts, counts, counts),
     "Sum": sums,
-    "Target": st.builds(sd.Target, st.floats(allow_nan=False), watched),
+    "Target": st.builds(sd.Target, st.floats(-1e6, 1e6), watched, sides),
     "TimeBudget": st.builds(sd.TimeBudget, st.floats(1, 1e4)),
     "Turn": turns,
     "UpdateRatio": st.just(sd.UpdateRatio()),

@@ -38,6 +38,7 @@ from sonde.train import (
     execute,
 )
 from sonde.train.checkpoint import load_variables
+from sonde.train.control import aim
 from sonde.train.memory import available, estimate
 
 
@@ -271,8 +272,9 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
         said.append(f"{label}trains {trained:,} parameters{rest}")
         size, steps = min(phase.batch.size, data.train.rows), count(record.per_epoch, "step")
         said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
-        kept = next((c.watch for c in phase.control if isinstance(c, KeepBest | Patience)), None)
-        said.append(f"{label}keeps the network of the {'smallest ' + kept if kept else 'last round'}")
+        keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
+        kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
+        said.append(f"{label}keeps the network of the {kept[0]}")
     if last := _dropped_answers(network, plan, data):
         said.insert(0, last)
     if names := list(default_names(network.spec)):

@@ -477,17 +477,21 @@ def judged(part: sd.Controller, losses: Any) -> dict:
     return jax.tree.map(lambda *each: jnp.stack(each), *said)
 
 
-def controller(name: str, part: sd.Controller) -> Case:
+def controller(name: str, part: sd.Controller, note: str = "") -> Case:
     """A controller over eight rounds."""
     gives = dict.fromkeys(("outcome", "scale", "keep"), f32(8))
-    return Case(f"train.{name}", part, judged, lambda rng: (jnp.abs(normal(8)(rng)),), gives)
+    return Case(f"train.{name}{note}", part, judged, lambda rng: (jnp.abs(normal(8)(rng)),), gives)
 
 
 CONTROLLERS = [
     controller("KeepBest", sd.KeepBest(least=0.01)),
+    controller("KeepBest", sd.KeepBest(best="largest"), " largest"),
     controller("Patience", sd.Patience(2)),
+    controller("Patience", sd.Patience(steps=20, best="largest"), " largest"),
     controller("Plateau", sd.Plateau(0.5, 2)),
+    controller("Plateau", sd.Plateau(0.5, steps=20, least=0.1, lowest=0.2, best="largest"), " largest"),
     controller("Target", sd.Target(0.3)),
+    controller("Target", sd.Target(2.0, best="largest"), " largest"),
     controller("TimeBudget", sd.TimeBudget(60.0)),
 ]
 

@@ -73,25 +73,36 @@ class Controller(Value):
         return memory, Signal()
 
 
-def watched(report: Report, name: str) -> Any:
-    """A quantity of the report.
+def aim(watch: str, best: str = "") -> str:
+    """Which value of a quantity is best: "smallest" or "largest"; by its name (`metrics.better`) if none is said."""
+    return best or ("largest" if better(watch) > 0 else "smallest")
+
+
+def cost(report: Report, watch: str, best: str = "") -> Any:
+    """A quantity of the report, its sign turned where the largest is best: the less, the better.
 
     Raises:
         PathError: there is none of that name; says what there is.
-        ArgumentError: more of it is better, and a controller takes the smallest.
     """
-    if name not in report:
-        hint = "; give the data a validation split, or watch" if name.startswith("valid/") else "; there is"
+    if watch not in report:
+        hint = "; give the data a validation split, or watch" if watch.startswith("valid/") else "; there is"
         known = [k for k in report if not k.startswith("rate")]
-        near = f"{hint} {', '.join(map(repr, known))}" if name.startswith("valid/") else nearest(name, report)
-        raise PathError(f"a controller watches {name!r}, which is not in the report{near}")
-    if better(name) > 0:
-        side = name.partition("/")[0]
+        near = f"{hint} {', '.join(map(repr, known))}" if watch.startswith("valid/") else nearest(watch, report)
+        raise PathError(f"a controller watches {watch!r}, which is not in the report{near}")
+    return -report[watch] if aim(watch, best) == "largest" else report[watch]
+
+
+def _check_best(controller: Any) -> None:
+    if controller.best not in ("", "smallest", "largest"):
         raise ArgumentError(
-            f"a controller takes the smallest of what it watches, and the larger {name!r} is, the better; "
-            f"watch '{side}/loss' (or '{side}/error', '{side}/mse')"
+            f"best of {type(controller).__name__} must be 'smallest' or 'largest', or '' to go by the name of what is "
+            f"watched; got {controller.best!r}"
         )
-    return report[name]
+
+
+def _patience(epochs: Any, steps: Any, clock: Clock) -> Any:
+    """How many steps to wait: half a step less, since epochs may be fractions."""
+    return jnp.where(steps > 0, steps, epochs * clock.per_epoch) - 0.5
 
 
 class _Best(NamedTuple):
@@ -100,11 +111,12 @@ class _Best(NamedTuple):
 
 
 class KeepBest(Controller):
-    """Keep the network of the round in which ``watch`` was smallest.
+    """Keep the network of the round in which ``watch`` was best.
 
     Args:
-        watch: a quantity of the report; smaller is better.
-        least: how much smaller it must be to count.
+        watch: a quantity of the report.
+        least: how much better it must be to count.
+        best: "smallest" or "largest"; "" goes by the name: the largest accuracy or R2, the smallest of all else.
 
     Example:
         >>> import sonde as sd
@@ -119,10 +131,12 @@ class KeepBest(Controller):
 
     watch: str = "valid/loss"
     least: Number = 0.0
+    best: str = ""
 
     def check(self) -> None:
         """Refuse a negative improvement."""
         check_interval(self, "least", "[0, inf)")
+        _check_best(self)
 
     def init(self) -> _Best:
         """Nothing seen yet."""
@@ -130,7 +144,7 @@ class KeepBest(Controller):
 
     def observe(self, memory: _Best, report: Report, clock: Clock) -> tuple[_Best, Signal]:
         """Keep what is better; a NaN never is."""
-        value = watched(report, self.watch)
+        value = cost(report, self.watch, self.best)
         better = value < memory.value - self.least
         best = _Best(jnp.where(better, value, memory.value), jnp.where(better, clock.step, memory.step))
         return best, Signal(keep=better)
@@ -142,8 +156,9 @@ class Patience(Controller):
     Args:
         epochs: how many epochs to wait; or
         steps: how many steps, if not 0.
-        watch: a quantity of the report; smaller is better.
-        least: how much smaller it must be to count.
+        watch: a quantity of the report.
+        least: how much better it must be to count.
+        best: "smallest" or "largest"; "" goes by the name, as for `KeepBest`.
 
     Source: L. Prechelt, "Early stopping - but when?" (1998).
 
@@ -157,12 +172,14 @@ class Patience(Controller):
     steps: Number = 0
     watch: str = "valid/loss"
     least: Number = 0.0
+    best: str = ""
 
     def check(self) -> None:
         """Refuse a patience of nothing."""
         check_interval(self, "epochs", "(0, inf]")
         check_interval(self, "steps", "[0, inf)")
         check_interval(self, "least", "[0, inf)")
+        _check_best(self)
 
     def init(self) -> _Best:
         """Nothing seen yet."""
@@ -170,9 +187,8 @@ class Patience(Controller):
 
     def observe(self, memory: _Best, report: Report, clock: Clock) -> tuple[_Best, Signal]:
         """Keep what is better; stop after too long without."""
-        memory, signal = KeepBest(self.watch, self.least).observe(memory, report, clock)
-        allowed = jnp.where(self.steps > 0, self.steps, self.epochs * clock.per_epoch)
-        over = clock.step - memory.step >= allowed - 0.5
+        memory, signal = KeepBest(self.watch, self.least, self.best).observe(memory, report, clock)
+        over = clock.step - memory.step >= _patience(self.epochs, self.steps, clock)
         return memory, signal._replace(outcome=jnp.where(over, Outcome.STOPPED_EARLY, Outcome.RUNNING))
 
 
@@ -183,7 +199,16 @@ class _Level(NamedTuple):
 
 
 class Plateau(Controller):
-    """Multiply every rate by ``factor`` when ``watch`` has not become smaller for ``epochs`` epochs.
+    """Multiply every rate by ``factor`` when ``watch`` has not become better for so long, and wait as long again.
+
+    Args:
+        factor: by how much.
+        epochs: how many epochs to wait.
+        watch: a quantity of the report.
+        steps: how many steps to wait instead, if not 0.
+        least: how much better it must be to count.
+        lowest: where it ends, in units of the rates as they were given.
+        best: "smallest" or "largest"; "" goes by the name, as for `KeepBest`.
 
     Source: performance scheduling, A. Senior et al., "An empirical study of learning rates" (2013).
 
@@ -201,11 +226,19 @@ class Plateau(Controller):
     factor: Number = 0.5
     epochs: Number = 2
     watch: str = "valid/loss"
+    steps: Number = 0
+    least: Number = 0.0
+    lowest: Number = 0.0
+    best: str = ""
 
     def check(self) -> None:
         """Refuse factors that would raise the rate."""
         check_interval(self, "factor", "(0, 1]")
         check_interval(self, "epochs", "(0, inf)")
+        check_interval(self, "steps", "[0, inf)")
+        check_interval(self, "least", "[0, inf)")
+        check_interval(self, "lowest", "[0, 1]")
+        _check_best(self)
 
     def init(self) -> _Level:
         """Nothing seen yet, rates as they are."""
@@ -213,30 +246,42 @@ class Plateau(Controller):
 
     def observe(self, memory: _Level, report: Report, clock: Clock) -> tuple[_Level, Signal]:
         """Lower the rates after too long without progress, and begin to wait anew."""
-        value = watched(report, self.watch)
-        better = value < memory.value
+        value = cost(report, self.watch, self.best)
+        better = value < memory.value - self.least
         since = jnp.where(better, clock.step, memory.step)
-        drop = clock.step - since >= self.epochs * clock.per_epoch - 0.5
-        scale = jnp.where(drop, memory.scale * self.factor, memory.scale)
+        drop = clock.step - since >= _patience(self.epochs, self.steps, clock)
+        scale = jnp.where(drop, jnp.maximum(memory.scale * self.factor, self.lowest), memory.scale)
         kept = _Level(jnp.where(better, value, memory.value), jnp.where(drop, clock.step, since), scale)
         return kept, Signal(scale=scale)
 
 
 class Target(Controller):
-    """End as soon as ``watch`` is at most ``value``.
+    """End as soon as ``watch`` is as good as ``value``: at most that, or at least where the largest is best.
+
+    Args:
+        value: what is to be reached.
+        watch: a quantity of the report.
+        best: "smallest" or "largest"; "" goes by the name, as for `KeepBest`.
 
     Example:
         >>> import sonde as sd
-        >>> sd.Target(0.02, watch="valid/error")
-        Target(value=0.02, watch='valid/error')
+        >>> sd.Target(0.02, watch="valid/error"), sd.Target(0.98, watch="valid/accuracy")
+        (Target(value=0.02, watch='valid/error'), Target(value=0.98, watch='valid/accuracy'))
     """
 
     value: Number
     watch: str = "valid/loss"
+    best: str = ""
+
+    def check(self) -> None:
+        """Refuse what nothing reaches."""
+        check_interval(self, "value", "(-inf, inf)")
+        _check_best(self)
 
     def observe(self, memory: Any, report: Report, clock: Clock) -> tuple[Any, Signal]:
         """End at the target."""
-        there = watched(report, self.watch) <= self.value
+        goal = cost({self.watch: self.value}, self.watch, self.best)
+        there = cost(report, self.watch, self.best) <= goal
         return memory, Signal(outcome=jnp.where(there, Outcome.REACHED_TARGET, Outcome.RUNNING))
 
 
