@@ -14,7 +14,7 @@ RANKS = (
     *("_types", "_errors", "_html", "_tree", "_value", "_random", "_store", "_batch"),  # each may use those before it
     ("data", "nn", "objectives", "optim"),  # siblings: none uses another
     "train",
-    ("artifact", "diagnose", "progress", "tracking"),
+    ("artifact", "diagnose", "sparse", "progress", "tracking"),
     "folder",
     "run",
     "fitting",

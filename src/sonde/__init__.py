@@ -1,6 +1,6 @@
 """Sonde trains deep networks fast on the machine people have, and tells them what happened inside."""
 
-from sonde import data, nn, objectives, optim, train
+from sonde import data, nn, objectives, optim, sparse, train
 from sonde._batch import Batch, Mean, Padded
 from sonde._errors import SondeError
 from sonde._types import Clock, Number, Part
@@ -78,6 +78,7 @@ __all__ = [
     "objectives",
     "optim",
     "resume",
+    "sparse",
     "to_json",
     "train",
 ]
