@@ -86,8 +86,8 @@ def csr(network: Network) -> CSR:
     For stacks (`Sequential` at any depth) of `Dense`, elementwise functions, `Flatten`, `Scale` and what does nothing
     at inference; `BatchNorm` is folded into the layer before it where that can be. Outputs agree up to rounding.
 
-    It saves memory from half zeros on, and time for a few rows at a time: a call of JAX costs some 60 us, one of this 25
-    (on two cores, 784-300-100-10). For many rows at once arrays are hard to beat, since a processor multiplies them
+    It saves memory from half zeros on, and time for a few rows at a time: a call of JAX costs some 60 us, one of this
+    25 (on two cores, 784-300-100-10). For many rows at once arrays are hard to beat, since a processor multiplies them
     many numbers at a time: a thousand rows are level at 90 % zeros and twice as fast at 98 %. On a GPU use `compact`.
 
     Args:
