@@ -20,6 +20,7 @@ PAGES = [
             {"Plans": "guide/plans.md"},
             {"Runs": "guide/runs.md"},
             {"Artifacts": "guide/artifacts.md"},
+            {"Sparse models": "guide/sparse.md"},
             {"Command line": "guide/command-line.md"},
             {"TOML files": "guide/toml.md"},
             {"Recipes": "guide/recipes.md"},
