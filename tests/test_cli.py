@@ -199,9 +199,23 @@ def test_a_diverged_run_ends_with_3_and_an_account_without_nan(sonde, tmp_path):
 def test_repeats_are_summed_up(sonde):
     ended = sonde("train", "digits", *SMALL, "--set", "repeats=2", "--seed", "3", "--out", "two")
     assert ended.status == 0
-    assert "repeat 1 (seed 3): finished" in ended.out and "repeat 2 (seed 4): finished" in ended.out
+    assert "repeat 1/2 (seed 3): finished" in ended.out and "repeat 2/2 (seed 4): finished" in ended.out
     assert re.search(r"test accuracy: mean 0\.[0-9]+, standard deviation 0\.[0-9]+ over 2 runs", ended.out)
     assert "repeat 1/2: epoch" in ended.err and "repeat 2/2: epoch" in ended.err
+
+
+@pytest.mark.usefixtures("mnist_is_there")
+def test_variants_are_told_by_name(sonde, tmp_path):
+    small = [word for key in ("rows=200", "layers=1", "units=4", "epochs=1", "repeats=1") for word in ("--set", key)]
+    ended = sonde("train", "digits-0-4", *small, "--out", "three")
+    assert ended.status == 0
+    for name in ("plain", "norm", "dropout"):
+        assert f"{name} (seed 0): finished after 1 epoch" in ended.out and f"\n  {name}, epochs: 1" in ended.out
+        assert re.search(rf"target {name}/accuracy 0\.99: reached 0\.[0-9]+, which is for the mean of 3", ended.out)
+    assert "pictures  three/plain/confusion.png" in ended.out and "three/variants.png" in ended.out
+    assert "norm (seed 0)\n" in sonde("explain", "three").out
+    said = mistaken(sonde("train", "digits-0-4", "--set", "variant=plane"))
+    assert "variant must be one of plain, norm, dropout" in said
 
 
 # The user's mistakes

@@ -168,7 +168,7 @@ def resume(
         raise ResumeError(f"{folder / RESULT} is no account of a run; delete it, and resume writes it again")
     _say(f"the run in {folder} has ended ({account.get('outcome')}); it stays as it is")
     if json is not None:  # the folder may have been moved since
-        write_json(json, account | {"artifact": str(artifact_path(folder, recipe, 0))})
+        write_json(json, account | {"artifact": str(artifact_path(folder, recipe))})
     return DIVERGED if account.get("outcome") == "diverged" else ENDED
 
 
@@ -184,14 +184,14 @@ def explain(folder: Path, /) -> int:
     from sonde.fitting import resume as read
     from sonde.folder import finished
     from sonde.recipes import resumable
-    from sonde.recipes.recipe import run_folder
+    from sonde.recipes.recipe import jobs
 
     recipe, seed = resumable(folder)
-    for i in range(recipe.repeats):
-        if not finished(run := run_folder(folder, recipe, i)):
+    for job in jobs(recipe):
+        if not finished(run := folder / job.below):
             raise ResumeError(f"the run in {run} has not ended; go on with `sonde resume {folder}`")
-        title = f"repeat {i + 1} (seed {seed + i})\n" if recipe.repeats > 1 else ""
-        _say(title + read(run, recipe.data(seed + i), progress=False).explain())
+        title = f"{job.title} (seed {seed + job.repeat})\n" if job.title else ""
+        _say(title + read(run, job.recipe.data(seed + job.repeat), progress=False).explain())
     return ENDED
 
 
@@ -422,17 +422,17 @@ def _cook(recipe, seed: int, folder: Path, json: Path | None, pictures: bool) ->
 
 
 def _account(result) -> str:
-    from sonde.recipes.recipe import artifact_path
+    from sonde.recipes.recipe import artifact_path, jobs
     from sonde.train import Outcome
 
     lines = []
-    for i, run in enumerate(result.runs):
-        title = f"repeat {i + 1} (seed {run.seed}): " if result.recipe.repeats > 1 else ""
+    for job, run in zip(jobs(result.recipe), result.runs, strict=False):
+        title = f"{job.title} (seed {run.seed}): " if job.title else ""
         lines.append(f"{title}{run}")
-    if len(result.runs) > 1:
-        for name, value in result.metrics["test"].items():
-            spread = result.errors[f"test/{name}"]
-            lines.append(f"test {name}: mean {value:.4f}, standard deviation {spread:.4f} over {len(result.runs)} runs")
+    for name, value in result.metrics["test"].items():
+        if (spread := result.errors.get(f"test/{name}")) is not None:
+            runs = result.recipe.repeats
+            lines.append(f"test {name}: mean {value:.4f}, standard deviation {spread:.4f} over {runs} runs")
     for name, value in result.metrics.get("measured", {}).items():
         lines.append(f"  {name}: {value:.6g}")
     for target, t in zip(result.recipe.targets, result.targets, strict=True):
@@ -442,9 +442,9 @@ def _account(result) -> str:
                 end = f"which is for the mean of {target.over} runs (--set repeats={target.over})"
             lines.append(f"target {t['name']} {t['wanted']:g}: reached {t['reached']:.5g}, {end}")
     if result.folder is not None:
-        path = artifact_path(result.folder, result.recipe, 0)
+        path = artifact_path(result.folder, result.recipe)
         lines.append(f"network   {path}")
-        if drawn := sorted(path.parent.glob("*.png")):
+        if drawn := sorted({*result.folder.glob("*.png"), *path.parent.glob("*.png")}):
             lines.append(f"pictures  {', '.join(map(str, drawn))}")
         if result.outcome == Outcome.INTERRUPTED:
             lines.append(f"go on     sonde resume {result.folder}")

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import sonde as sd
-from sonde import recipes
+from sonde import nn, recipes
+from sonde._errors import ArgumentError
 from sonde.recipes import (
     CaliforniaHousing,
     Cifar10,
     Digits,
+    Digits0To4,
     FashionMnist,
     Iris,
     LinearRegression,
@@ -22,6 +24,7 @@ from sonde.recipes import (
     MnistRowsLstm,
     Recipe,
     Target,
+    Variants,
     Wine,
     Xor,
     cook,
@@ -80,6 +83,19 @@ def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels
     few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
     assert accuracy(recipe, few, seed) > 0.92
     assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.4
+
+
+@pytest.mark.usefixtures("mnist_is_there")
+def test_five_layers_of_elu_tell_the_digits_0_to_4_apart_in_each_variant_and_not_without_steps_or_units(seed):
+    recipe = Digits0To4(rows=3000, units=50, epochs=5, rate=2e-3, dropped=0.2)
+    data = recipe.data(seed)
+    assert data.classes == 5 and set(data.test.y) == set(range(5)) and data.train.rows == 3000
+    few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
+    for name, variant in recipe.parts().items():
+        assert accuracy(variant, few, seed) > 0.93, name
+    dropout = recipe.replace(variant="dropout")
+    assert accuracy(dropout.replace(dropped=0.95), few, seed) < 0.8
+    assert accuracy(dropout.replace(rate=0.0), few, seed) < 0.6
 
 
 @pytest.mark.usefixtures("mnist_is_there")
@@ -196,6 +212,48 @@ def test_repeats_have_seeds_of_their_own_and_targets_judge_their_mean(tmp_path):
     ]
     assert json.loads((tmp_path / "run" / "result.json").read_text())["seed"] == 5
     assert (tmp_path / "run" / "repeat-2" / "network.safetensors").exists()
+
+
+class TwoRates(Variants, registered="two-rates"):
+    """A linear classifier with and without steps."""
+
+    targets = (Target("slow/accuracy", 0.8), Target("fast/accuracy", 0.8))
+    variants = {"slow": "no steps", "fast": "Adam at 0.01"}
+
+    def data(self, seed):
+        return sd.data.load("digits", seed=seed)
+
+    def network(self, data):
+        return nn.Sequential(pixels=nn.Flatten(), scaled=nn.Scale(1 / 16), head=nn.Dense(10))
+
+    def plan(self, data):
+        turn = sd.Turn(sd.Classify(), sd.Adam(0.01 if self.variant == "fast" else 0.0))
+        return sd.Plan(sd.Phase(turn, sd.data.Shuffled(32), epochs=3))
+
+
+def test_variants_are_run_on_the_same_data_and_told_by_name_and_one_can_be_chosen(tmp_path):
+    quiet = {"progress": False, "pictures": False}
+    result = cook(TwoRates(repeats=2), 5, tmp_path / "run", **quiet)
+    assert [run.seed for run in result.runs] == [5, 6, 5, 6] and result.runs[0].data is result.runs[2].data
+    each = [run.evaluate("test")["accuracy"].value for run in result.runs]
+    told = result.metrics["test"]
+    assert (told["slow/accuracy"], told["fast/accuracy"]) == pytest.approx((np.mean(each[:2]), np.mean(each[2:])))
+    assert result.errors["test/fast/accuracy"] == pytest.approx(np.std(each[2:], ddof=1))
+    assert [t["met"] for t in result.targets] == [False, True] and result.metrics["measured"]["fast, epochs"] == 3
+    assert (tmp_path / "run/fast/repeat-2/network.safetensors").exists()
+    result.recipe.look(result.runs, tmp_path, 5)
+    assert (tmp_path / "variants.png").stat().st_size > 10_000
+
+    again = cook(TwoRates(repeats=2), 5, tmp_path / "run", **quiet)  # all is there already
+    assert again.metrics["test"] == told
+    one = cook(TwoRates(variant="fast"), 5, tmp_path / "one", **quiet)
+    assert one.metrics["test"]["fast/accuracy"] == each[2] and [t["reached"] for t in one.targets] == [None, each[2]]
+    assert (tmp_path / "one/network.safetensors").exists()
+
+
+def test_a_variant_that_there_is_not_is_refused():
+    with pytest.raises(ArgumentError, match="variant must be one of slow, fast, or empty for all of them; got 'fats'"):
+        TwoRates(variant="fats")
 
 
 def test_a_target_is_met_from_its_better_side_and_never_by_nothing():

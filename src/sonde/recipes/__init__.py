@@ -3,6 +3,7 @@
 from sonde.recipes.california_housing import CaliforniaHousing
 from sonde.recipes.cifar10 import Cifar10
 from sonde.recipes.digits import Digits
+from sonde.recipes.digits_0_4 import Digits0To4
 from sonde.recipes.experiment import Experiment, read_toml, write_toml
 from sonde.recipes.fashion_mnist import FashionMnist
 from sonde.recipes.iris import Iris
@@ -10,7 +11,7 @@ from sonde.recipes.linear_regression import LinearRegression
 from sonde.recipes.mnist import Mnist
 from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
-from sonde.recipes.recipe import Recipe, Result, Target, cook, made, recipes, resumable
+from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
 
@@ -18,6 +19,7 @@ __all__ = [
     "CaliforniaHousing",
     "Cifar10",
     "Digits",
+    "Digits0To4",
     "Experiment",
     "FashionMnist",
     "Iris",
@@ -28,6 +30,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Target",
+    "Variants",
     "Wine",
     "Xor",
     "cook",

@@ -88,9 +88,91 @@ class Recipe(Value):
         """How it is trained."""
         raise ArgumentError(f"{type(self).__name__} does not say what its plan is")
 
+    def parts(self) -> dict[str, Recipe]:
+        """What is run: itself, or each of several variants of itself, by name (see `Variants`)."""
+        return {"": self}
+
     def look(self, runs: list[Run], folder: Path | None, seed: int) -> dict[str, float]:
         """What else the recipe measures and draws when its runs are done: numbers by name."""
         return {}
+
+
+class Variants(Recipe):
+    """A recipe that is run in several variants on the same data: all of them, or the one that ``variant`` names.
+
+    A variant is the recipe with its name in ``variant``; `network` and `plan` look there. Each is run ``repeats``
+    times, and the validation curves of all are drawn into one picture, ``variants.png``.
+
+    Example:
+        >>> from sonde.recipes import made
+        >>> list(made("digits-0-4", {}).parts()), list(made("digits-0-4", {"variant": "norm"}).parts())
+        (['plain', 'norm', 'dropout'], ['norm'])
+    """
+
+    variants: ClassVar[Mapping[str, str]] = {}
+    """What each is, in a few words, by name."""
+
+    variant: str = ""
+
+    def check(self) -> None:
+        """Refuse a variant that there is not."""
+        super().check()
+        if self.variant and self.variant not in self.variants:
+            known = ", ".join(self.variants)
+            raise ArgumentError(f"variant must be one of {known}, or empty for all of them; got {self.variant!r}")
+
+    def parts(self) -> dict[str, Recipe]:
+        """Every variant, or the chosen one."""
+        return {name: self.replace(variant=name) for name in self.variants if self.variant in ("", name)}
+
+    def look(self, runs: list[Run], folder: Path | None, seed: int) -> dict[str, float]:
+        """How long each variant took, mean over repeats, and the validation curves of the first repeat of each."""
+        from sonde.diagnose import line_panels
+
+        curves, took = {name: {} for name in ("training loss", "validation loss", "validation error, %")}, {}
+        for job, run in zip(jobs(self), runs, strict=True):
+            took.setdefault(job.part, []).append((sum(r.epochs for r in run.records), run.seconds["train"]))
+            if job.repeat == 0:
+                told, label = run.history, self.variants[job.part]
+                loss = {split: told.get(f"{split}/classify", told[f"{split}/loss"]) for split in ("train", "valid")}
+                drawn = (loss["train"], loss["valid"], 100 * told["valid/error"])  # penalties are left out
+                for name, values in zip(curves, drawn, strict=True):
+                    curves[name][label] = (told["epoch"], values)
+        if folder is not None:
+            line_panels([(name, curve, "epoch", "") for name, curve in curves.items()], folder / "variants.png")
+        means = {part: np.mean(each, axis=0) for part, each in took.items()}
+        measured = {f"{part}, epochs": float(mean[0]) for part, mean in means.items()}
+        return measured | {f"{part}, seconds to train": float(mean[1]) for part, mean in means.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One of the runs of a recipe.
+
+    Attributes:
+        part: which of its variants, with the settings of that; "" if it has none.
+        recipe: the variant.
+        repeat: which repeat, from 0.
+        below: its folder below that of the recipe; "" if it is the only run.
+        title: what it is called where there are several.
+    """
+
+    part: str
+    recipe: Recipe
+    repeat: int
+    below: str
+    title: str
+
+
+def jobs(recipe: Recipe) -> list[Job]:
+    """Every repeat of every variant, in the order in which they are run."""
+    parts, found = recipe.parts(), []
+    for name, part in parts.items():
+        for i in range(recipe.repeats):
+            folders = [name] * (len(parts) > 1) + [f"repeat-{i + 1}"] * (recipe.repeats > 1)
+            title = [name] * (len(parts) > 1) + [f"repeat {i + 1}/{recipe.repeats}"] * (recipe.repeats > 1)
+            found.append(Job(name, part, i, "/".join(folders), ", ".join(title)))
+    return found
 
 
 @dataclasses.dataclass
@@ -98,8 +180,9 @@ class Result:
     """What a recipe came to.
 
     Attributes:
-        runs: one a repeat.
-        metrics: ``{"validation": {name: mean over repeats}, "test": ...}``, and what the recipe measured itself.
+        runs: one a repeat; of a recipe with variants, the repeats of the first, then those of the second, ...
+        metrics: ``{"validation": {name: mean over repeats}, "test": ...}``, and what the recipe measured itself. Of
+            variants a name is ``"l1/accuracy"``.
         targets: ``{"name", "wanted", "reached", "met"}`` for each.
         seconds: ``compile``, ``train`` and ``total``.
     """
@@ -129,7 +212,7 @@ class Result:
             "standard_deviations": self.errors,
             "targets": self.targets,
             "seconds": self.seconds,
-            "artifact": None if self.folder is None else str(artifact_path(self.folder, self.recipe, 0)),
+            "artifact": None if self.folder is None else str(artifact_path(self.folder, self.recipe)),
             "seed": self.seed,
             "device": device_name(),
             "versions": versions(),
@@ -137,14 +220,9 @@ class Result:
         return strict(account)
 
 
-def artifact_path(folder: Path, recipe: Recipe, repeat: int) -> Path:
-    """Where the network of a repeat is."""
-    return run_folder(folder, recipe, repeat) / FILES["network"]
-
-
-def run_folder(folder: Path, recipe: Recipe, repeat: int) -> Path:
-    """Where a repeat's run is: the folder itself if there is only one."""
-    return folder if recipe.repeats == 1 else folder / f"repeat-{repeat + 1}"
+def artifact_path(folder: Path, recipe: Recipe) -> Path:
+    """Where the network of the first run is."""
+    return folder / jobs(recipe)[0].below / FILES["network"]
 
 
 def cook(
@@ -174,13 +252,13 @@ def cook(
     try:
         runs = _runs(recipe, seed, folder, pictures, progress=progress, checkpoint_seconds=checkpoint_seconds)
     except Exception:  # what came to nothing leaves nothing, so that it can begin here again once it is mended
-        if folder is not None and begins and not (run_folder(folder, recipe, 0) / FILES["run"]).exists():
+        if folder is not None and begins and not (folder / jobs(recipe)[0].below / FILES["run"]).exists():
             (folder / SETTINGS).unlink(missing_ok=True)
             if not there:
                 with contextlib.suppress(OSError):  # something else is in it
                     folder.rmdir()
         raise
-    whole = len(runs) == recipe.repeats and all(run.outcome != Outcome.INTERRUPTED for run in runs)
+    whole = len(runs) == len(jobs(recipe)) and all(run.outcome != Outcome.INTERRUPTED for run in runs)
     measured = recipe.look(runs, folder if pictures else None, seed) if whole else {}
     result = _result(recipe, seed, runs, measured, folder, time.perf_counter() - began)
     if folder is not None and whole:
@@ -204,17 +282,20 @@ def _begin(folder: Path, recipe: Recipe, seed: int) -> bool:
 def _runs(
     recipe: Recipe, seed: int, folder: Path | None, pictures: bool, *, progress: Any, checkpoint_seconds: float
 ) -> list[Run]:
-    """A run a repeat: begun, gone on with, or read from its folder if it has ended."""
-    runs = []
-    for i in range(recipe.repeats):
-        data = recipe.data(seed + i)
-        into = None if folder is None else run_folder(folder, recipe, i)
-        title = f"repeat {i + 1}/{recipe.repeats}" if progress is True and recipe.repeats > 1 else progress
-        keep = {"progress": title, "checkpoint_seconds": checkpoint_seconds}
+    """A run a job: begun, gone on with, or read from its folder if it has ended."""
+    runs, datasets = [], {}
+    for job in jobs(recipe):
+        own, its_seed = job.recipe, seed + job.repeat
+        if job.repeat not in datasets:  # which variants share
+            datasets[job.repeat] = recipe.data(its_seed)
+        data = datasets[job.repeat]
+        into = None if folder is None else folder / job.below
+        title = job.title if progress is True and job.title else progress
+        keep: Any = {"progress": title, "checkpoint_seconds": checkpoint_seconds}
         if into is not None and (into / FILES["run"]).exists():
             run = resume(into, data, **keep)
         else:
-            run = fit(recipe.network(data), data, plan=recipe.plan(data), seed=seed + i, out=into, **keep)
+            run = fit(own.network(data), data, plan=own.plan(data), seed=its_seed, out=into, **keep)
         runs.append(run)
         if run.outcome == Outcome.INTERRUPTED:
             break
@@ -247,12 +328,15 @@ def resumable(folder: str | Path) -> tuple[Recipe, int]:
 def _result(
     recipe: Recipe, seed: int, runs: list[Run], measured: dict[str, float], folder: Path | None, total: float
 ) -> Result:
-    metrics, errors = {}, {}
+    metrics, errors, of_part = {"validation": {}, "test": {}}, {}, {}
+    for job, run in zip(jobs(recipe), runs, strict=False):  # an interrupted recipe has fewer runs
+        of_part.setdefault(f"{job.part}/" if job.part else "", []).append(run)
     for split, name in (("valid", "validation"), ("test", "test")):
-        each = [run.evaluate(split) for run in runs]
-        metrics[name] = {m: float(np.mean([e[m].value for e in each])) for m in each[0]}
-        if len(runs) > 1:
-            errors |= {f"{name}/{m}": float(np.std([e[m].value for e in each], ddof=1)) for m in each[0]}
+        for part, own in of_part.items():
+            each = [run.evaluate(split) for run in own]
+            metrics[name] |= {part + m: float(np.mean([e[m].value for e in each])) for m in each[0]}
+            if len(own) > 1:
+                errors |= {f"{name}/{part}{m}": float(np.std([e[m].value for e in each], ddof=1)) for m in each[0]}
     if measured:
         metrics["measured"] = measured
     targets = []
