@@ -22,6 +22,7 @@ from sonde.recipes import (
     Mnist,
     MnistCnn,
     MnistRowsLstm,
+    MnistVariants,
     Recipe,
     Target,
     Variants,
@@ -96,6 +97,34 @@ def test_five_layers_of_elu_tell_the_digits_0_to_4_apart_in_each_variant_and_not
     dropout = recipe.replace(variant="dropout")
     assert accuracy(dropout.replace(dropped=0.95), few, seed) < 0.8
     assert accuracy(dropout.replace(rate=0.0), few, seed) < 0.6
+
+
+def fitted(recipe: Recipe, data: sd.data.Dataset, seed: int) -> sd.Run:
+    return sd.fit(recipe.network(data), data, plan=recipe.plan(data), seed=seed, progress=False)
+
+
+@pytest.mark.usefixtures("mnist_is_there")
+def test_four_ways_to_train_one_network_do_what_they_are_named_for_and_not_without_it(seed):
+    recipe = MnistVariants(rows=5000, epochs=6)
+    data = recipe.data(seed)
+    few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
+    ways = recipe.parts()
+    runs = {name: fitted(way, few, seed) for name, way in ways.items()}
+    right = {name: run.evaluate("valid")["accuracy"].value for name, run in runs.items()}
+    assert min(right["decay"], right["dropout"], right["max-norm"]) > 0.85 and right["l1"] > 0.3
+
+    rates = runs["decay"].history["rate"]
+    np.testing.assert_allclose(rates[-1] / rates[0], 0.1 ** (5 * 100 / 10_000), rtol=1e-4)
+
+    longest = lambda run: float(np.linalg.norm(run.network.params["hidden_1/kernel"], axis=0).max())
+    assert longest(runs["max-norm"]) < 1.0001 < longest(fitted(ways["max-norm"].replace(longest=1e6), few, seed))
+    assert fitted(ways["dropout"].replace(dropped=0.95), few, seed).evaluate("valid")["accuracy"].value < 0.8
+
+    total = lambda run: sum(float(np.abs(w).sum()) for w in run.network.weights("**kernel").values())
+    free = fitted(ways["l1"].replace(l1=0.0), few, seed)
+    steps, weights = 6 * 25, sum(w.size for w in free.network.weights("**kernel").values())
+    shrunk = total(free) - total(runs["l1"])
+    assert 0.7 < shrunk / (steps * 0.01 * 0.001 * weights) < 1.3  # each step takes rate * l1 from each |w|
 
 
 @pytest.mark.usefixtures("mnist_is_there")
