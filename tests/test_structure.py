@@ -18,6 +18,7 @@ RANKS = (
     "folder",
     "run",
     "fitting",
+    "bagging",
     "recipes",
     "cli",
     "__main__",

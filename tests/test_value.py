@@ -161,7 +161,13 @@ ANY |= {
     "LSTM": st.builds(nn.LSTM, counts),
     "RNN": st.builds(nn.RNN, counts),
     "DropConnect": st.builds(nn.DropConnect, sequentials, rates),
+    "Ensemble": st.builds(
+        lambda layers, combine: nn.Ensemble(*layers, combine=combine),
+        st.lists(sequentials, min_size=1, max_size=3),
+        st.sampled_from(["probabilities", "mean", "vote"]),
+    ),
     "GaussianNoise": st.builds(nn.GaussianNoise, rates),
+    "WeightNoise": st.builds(nn.WeightNoise, sequentials, rates),
     "GroupNorm": st.builds(nn.GroupNorm, counts, rates),
     "LayerNorm": st.builds(nn.LayerNorm, rates),
     "MaskNoise": st.builds(nn.MaskNoise, rates),

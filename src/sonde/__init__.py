@@ -6,6 +6,7 @@ from sonde._errors import SondeError
 from sonde._types import Clock, Number, Part
 from sonde._value import Value, from_json, named, to_json
 from sonde.artifact import Artifact, load
+from sonde.bagging import Bag, bag
 from sonde.fitting import fit, resume
 from sonde.objectives import L1, L1L2, L2, Classify, Objective, Regress
 from sonde.optim import SGD, Adam, Exponential
@@ -41,6 +42,7 @@ __all__ = [
     "SWA",
     "Adam",
     "Artifact",
+    "Bag",
     "Batch",
     "Classify",
     "Clock",
@@ -69,6 +71,7 @@ __all__ = [
     "Turn",
     "UpdateRatio",
     "Value",
+    "bag",
     "data",
     "fit",
     "from_json",

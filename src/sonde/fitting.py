@@ -100,7 +100,7 @@ def fit(
         >>> run.outcome.words, bool(run.evaluate("test")["accuracy"].value > 0.9)
         ('finished', True)
     """
-    data, net, seed = _as_dataset(data), as_network(network), checked_seed(seed)
+    data, net, seed = as_dataset(data), as_network(network), checked_seed(seed)
     if plan is None:
         if objective is None or optimizer is None:
             raise ArgumentError("fit needs an objective and an optimizer, such as Classify() and Adam(1e-3), or a plan")
@@ -147,7 +147,7 @@ def resume(
         ResumeError: there is no run, the data is not the same, something in the folder is damaged, or another
             version of Sonde wrote it.
     """
-    folder, data = Path(folder), _as_dataset(data)
+    folder, data = Path(folder), as_dataset(data)
     description = described(folder)
     if data.fingerprint != description["fingerprint"]:
         raise ResumeError(
@@ -332,7 +332,8 @@ def _as_observers(given: Any) -> tuple[Observer, ...]:
     return observers
 
 
-def _as_dataset(data: Any) -> Dataset:
+def as_dataset(data: Any) -> Dataset:
+    """A dataset as it is, and ``(x, y)`` split."""
     return data if isinstance(data, Dataset) else Dataset.of(*data)
 
 

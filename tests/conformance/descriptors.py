@@ -108,6 +108,7 @@ COMBINED = [
     layer("Parallel", nn.Parallel(nn.identity, a=nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 7)),
     layer("Parallel by product", nn.Parallel(nn.Dense(3), nn.Dense(3), join="multiply"), normal(ROWS, 4), f32(ROWS, 3)),
     layer("DropConnect", nn.DropConnect(nn.Dense(3, nn.tanh), 0.3), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("WeightNoise", nn.WeightNoise(nn.Dense(3, nn.tanh), 0.3), normal(ROWS, 4), f32(ROWS, 3)),
     layer("Dropout not inverted", nn.Dropout(0.3, inverted=False), normal(ROWS, 4), f32(ROWS, 4)),
     layer("GaussianNoise", nn.GaussianNoise(0.3), normal(ROWS, 4), f32(ROWS, 4)),
     layer("MaskNoise", nn.MaskNoise(0.3), normal(ROWS, 4), f32(ROWS, 4)),
@@ -119,6 +120,14 @@ COMBINED = [
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
 
+
+
+ENSEMBLES = [
+    layer("Ensemble", nn.Ensemble(nn.Dense(3, nn.tanh), nn.Dense(3)), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Ensemble of single logits", nn.Ensemble(nn.Dense(1), nn.Dense(1)), normal(ROWS, 4), f32(ROWS, 1)),
+    layer("Ensemble of numbers", nn.Ensemble(*[nn.Dense(3)] * 3, combine="mean"), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Ensemble by vote", nn.Ensemble(*[nn.Dense(3)] * 3, combine="vote"), normal(ROWS, 4), f32(ROWS, 3)),
+]
 
 
 def labels(rng: np.random.Generator) -> jax.Array:
@@ -572,6 +581,7 @@ AVERAGES = [average("EMA", sd.EMA(0.9)), average("SWA", sd.SWA(0.5))]
 CASES: list[Case] = [
     *LAYERS,
     *COMBINED,
+    *ENSEMBLES,
     *SEQUENCES,
     *WINDOWS,
     *ACTIVATIONS,

@@ -231,6 +231,14 @@ def test_members_of_a_bootstrap_are_independent_draws_with_replacement(key):
     assert abs(distinct.mean() - expected) < 5.5 * np.sqrt(variance / members)
 
 
+def test_a_bootstrap_leaves_out_exactly_the_rows_it_never_draws(key):
+    columns = table(30)
+    for member in range(3):
+        drawn = counted(epoch(Bootstrap(7, member), columns, key))
+        left_out = np.asarray(Bootstrap(7, member).left_out(columns))
+        assert set(np.flatnonzero(left_out)) == set(range(30)) - set(drawn.tolist())
+
+
 # ---------------------------------------------------------------------- Pairs
 
 

@@ -176,6 +176,7 @@ def test_pixels_as_whole_numbers_can_be_masked_but_take_no_gaussian_noise(key):
         (lambda: nn.MaskNoise(1.1), r"rate of MaskNoise must be a number in \[0, 1\]"),
         (lambda: nn.SaltPepper(-0.1), r"rate of SaltPepper must be a number in \[0, 1\]"),
         (lambda: nn.SaltPepper(0.1, "0"), "low of SaltPepper must be a number"),  # pyright: ignore
+        (lambda: nn.WeightNoise(nn.Dense(2), -1.0), r"sigma of WeightNoise must be a number in \[0, inf\)"),
         (lambda: nn.DropConnect(nn.Dense(2), 1.0), r"rate of DropConnect must be a number in \[0, 1\).*not the fract"),
     ],
 )
@@ -249,7 +250,7 @@ def test_dropconnect_around_a_layer_that_keeps_state_loses_none_of_it(rng, key):
 
 
 def test_dropconnect_needs_a_kernel(key):
-    with pytest.raises(ArgumentError, match="drops weights of kernels, and .*Flatten.* has none"):
+    with pytest.raises(ArgumentError, match="DropConnect is for the weights of kernels, and .*Flatten.* has none"):
         trains(nn.DropConnect(nn.Flatten()), jnp.ones((2, 3)), key)
 
 
@@ -292,3 +293,49 @@ def test_who_drops_numbers_is_told_by_the_name_of_the_layer():
 @pytest.mark.parametrize("spec", ELSEWHERE.values(), ids=ELSEWHERE)
 def test_dropout_where_it_belongs_goes_without_saying(spec):
     assert told_of(spec) == []
+
+
+# ---------------------------------------------------------------------- noise on weights
+
+
+def test_weight_noise_is_normal_around_each_weight_of_every_kernel_and_spares_biases(rng, key):
+    x = jnp.eye(60)  # of it a linear layer gives its kernel
+    inner = nn.Parallel(a=nn.Dense(60, bias_init=nn.ones), b=nn.Dense(60))
+    net = nn.build(nn.WeightNoise(inner, 0.3), x)
+    first, second = np.split(trains(net.spec, x, key) - np.asarray(net(x)), 2, 1)
+    for noise in (first, second):
+        assert scipy.stats.kstest(noise.ravel(), scipy.stats.norm(0, 0.3).cdf).pvalue > CERTAIN
+        assert scipy.stats.kstest(noise.ravel(), scipy.stats.norm(0, 0.4).cdf).pvalue < CERTAIN
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 5.5 / 60  # noise of their own
+    np.testing.assert_array_equal(net(x)[:, :60], np.asarray(net.params["layer/a/kernel"]) + 1)
+
+
+def test_weight_noise_is_off_at_inference_and_fresh_each_time(rng, key):
+    x = jnp.asarray(rng.normal(size=(8, 9)), jnp.float32)
+    noisy, plain = nn.build(nn.WeightNoise(nn.Dense(4), 0.5), x), nn.build(nn.Dense(4), x)
+    same = plain.replace(params={"kernel": noisy.params["layer/kernel"], "bias": noisy.params["layer/bias"]})
+    np.testing.assert_array_equal(noisy(x), same(x))
+    working = noisy.bind(key, train=True)
+    one, other = np.asarray(working(x)), np.asarray(working(x))
+    assert (one != other).all() and (one != np.asarray(noisy(x))).all()
+
+
+def test_a_slope_is_taken_where_the_noise_leads_to_and_moves_the_weight_itself(rng, key):
+    """For y = x (W + sigma z) the gradient of the mean of y^2 is 2 x y / n: that of the noisy output."""
+    x = jnp.asarray(rng.normal(size=(7, 1)), jnp.float32)
+    spec = nn.WeightNoise(nn.Dense(1, bias_init=None), 0.5)
+    params = nn.build(spec, x).params
+    output = lambda p: nn.Network(spec, p).bind(key, train=True).still(x)
+    slope = jax.grad(lambda p: (output(p) ** 2).mean())(params)["layer/kernel"]
+    np.testing.assert_allclose(slope, (2 * x * output(params)).mean(0, keepdims=True), rtol=1e-5)
+
+
+def test_weight_noise_on_a_linear_layer_is_a_penalty_on_its_inputs_size(rng):
+    """E (x (W + sigma z) - y)^2 = (x W - y)^2 + sigma^2 |x|^2, over draws."""
+    x = jnp.asarray(rng.normal(size=(1, 5)), jnp.float32)
+    net = nn.build(nn.WeightNoise(nn.Dense(1), 0.4), x)
+    many = jax.jit(jax.vmap(lambda k: net.bind(k, train=True)(x)))(jax.random.split(jax.random.key(1), 20_000))
+    spread = np.asarray(many, np.float64).ravel() - float(net(x)[0, 0])
+    variance = 0.4**2 * float((x**2).sum())
+    assert abs(spread.mean()) < 5.5 * np.sqrt(variance / 20_000)
+    assert abs((spread**2).mean() / variance - 1) < 5.5 * np.sqrt(2 / 20_000)

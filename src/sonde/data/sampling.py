@@ -225,16 +225,23 @@ class Bootstrap(Sampler):
 
     def over(self, columns: Mapping[str, Any]) -> Draw:
         """Minibatch u."""
-        n = rows_of(columns)
-        positions = Shuffled(self.size).over({"at": jnp.arange(n)})
+        positions = Shuffled(self.size).over({"at": jnp.arange(rows_of(columns))})
 
         def draw(key: Array, u: Array) -> Batch:
-            resample = derive(root(0x5EED), self.member)
             batch = positions(key, u)
-            rows = jax.vmap(lambda i: below(derive(resample, i), (), n))(batch.at)
-            return Batch.of(take(columns, rows), batch.weight > 0)
+            return Batch.of(take(columns, self._rows(columns, batch.at)), batch.weight > 0)
 
         return draw
+
+    def _rows(self, columns: Mapping[str, Any], at: Array) -> Array:
+        """The rows at these places of the resampled set."""
+        resample, n = derive(root(0x5EED), self.member), rows_of(columns)
+        return jax.vmap(lambda i: below(derive(resample, i), (), n))(at)
+
+    def left_out(self, columns: Mapping[str, Any]) -> Array:
+        """[rows], which rows of the columns are never drawn."""
+        n = rows_of(columns)
+        return jnp.ones(n, bool).at[self._rows(columns, jnp.arange(n))].set(False)
 
 
 class Pairs(Sampler):

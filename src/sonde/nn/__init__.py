@@ -23,8 +23,8 @@ from sonde.nn.attention import Attention
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
-from sonde.nn.dropconnect import DropConnect
 from sonde.nn.embed import Embedding
+from sonde.nn.ensemble import Ensemble, ensemble
 from sonde.nn.fold import fold
 from sonde.nn.initializers import (
     Constant,
@@ -48,6 +48,7 @@ from sonde.nn.initializers import (
 from sonde.nn.network import Bound, Layer, Network, build
 from sonde.nn.noise import Dropout, GaussianNoise, MaskNoise, SaltPepper
 from sonde.nn.norm import BatchNorm, GroupNorm, LayerNorm
+from sonde.nn.perturbed import DropConnect, WeightNoise
 from sonde.nn.pool import AveragePool, GlobalAveragePool, GlobalMaxPool, MaxPool, Upsample
 from sonde.nn.prelu import PReLU
 from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
@@ -72,6 +73,7 @@ __all__ = [
     "DropConnect",
     "Dropout",
     "Embedding",
+    "Ensemble",
     "Flatten",
     "Function",
     "GaussianNoise",
@@ -102,11 +104,13 @@ __all__ = [
     "TiedDense",
     "Uniform",
     "Upsample",
+    "WeightNoise",
     "VarianceScaling",
     "arctan",
     "build",
     "default_names",
     "elu",
+    "ensemble",
     "fan_in_uniform",
     "fold",
     "gelu",

@@ -10,7 +10,7 @@ from jax import lax
 from sonde._errors import ArgumentError
 from sonde._types import Variables
 from sonde.nn.activations import identity
-from sonde.nn.combine import Parallel, Sequential
+from sonde.nn.combine import Sequential, _Container
 from sonde.nn.conv import LocallyConnected
 from sonde.nn.initializers import zeros
 from sonde.nn.network import Layer, Network
@@ -48,11 +48,11 @@ def fold(network: Network) -> Network:
 def _folded(spec: Any, path: str, params: Variables, state: Variables) -> Any:
     """A layer with what is in it folded; ``params`` and ``state`` are changed accordingly."""
     below = lambda name: f"{path}/{name}".removeprefix("/")
-    if isinstance(spec, Sequential | Parallel):
+    if isinstance(spec, _Container):
         children = [(name, _folded(layer, below(name), params, state)) for name, layer in spec.named_layers()]
-        if isinstance(spec, Parallel):
-            return spec.replace(layers=tuple(layer for _, layer in children))
-        return _shortened(spec, children, path, params, state)
+        if isinstance(spec, Sequential):
+            return _shortened(spec, children, path, params, state)
+        return spec.replace(layers=tuple(layer for _, layer in children))
     inner = {name: part for name in spec._leaves + spec._static if isinstance(part := getattr(spec, name), Layer)}
     return spec.replace(**{name: _folded(part, below(name), params, state) for name, part in inner.items()})
 

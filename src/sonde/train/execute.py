@@ -169,7 +169,7 @@ class _Loop:
             self.feed = Feed(self.data["train"], self.phase, key)
             self.phase, look_up = self.feed.phase, False
             self.data = {**self.data, "train": self.feed.like}
-        self.record.per_epoch, self.record.total = _lengths(self.phase, self.data)
+        self.record.per_epoch, self.record.total = lengths(self.phase, self.data)
         if stored is not None:
             like = jax.eval_shape(lambda *a: start(*a, CAPACITY), self.spec, self.phase, self.data, variables, key)
             self.progress = checkpoint.restore(like, stored)
@@ -237,7 +237,7 @@ class _Loop:
         return Engine(self.spec, self.phase, self.data, p.state.vars).blame(p.state, p.key)
 
 
-def _lengths(phase: Phase, data: Data) -> tuple[int, int]:
+def lengths(phase: Phase, data: Data) -> tuple[int, int]:
     """Steps in an epoch, and in the whole phase at most."""
     repeats = max(t.repeats for t in phase.turns)
     per_epoch = -(-phase.batch.per_epoch(data["train"]) // repeats)
