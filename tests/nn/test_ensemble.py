@@ -71,7 +71,7 @@ def test_members_that_do_not_count_for_a_row_say_nothing_of_it(rng, logits, how)
 
 
 def test_the_squared_error_of_the_mean_is_never_more_than_the_mean_squared_error(rng):
-    """By Jensen's inequality, and the difference is the members' variance: the ambiguity of A. Krogh and J. Vedelsby."""
+    """By Jensen's inequality, and the difference is the members' variance (A. Krogh and J. Vedelsby, 1995)."""
     y, target = rng.normal(size=(6, 50, 2)), rng.normal(size=(50, 2))
     together = np.asarray(combined("mean", jnp.asarray(y, jnp.float32)), np.float64)
     error, each = ((together - target) ** 2).mean(), ((y - target) ** 2).mean()
@@ -144,7 +144,7 @@ def test_what_is_no_ensemble_is_refused():
         nn.ensemble(nn.Dense(2))  # pyright: ignore
     with pytest.raises(ShapeError, match=r"must give the same shape; got float32\[1, 2\], float32\[1, 3\]"):
         nn.build(nn.Ensemble(nn.Dense(2), nn.Dense(3)), jnp.ones((1, 4)))
-    with pytest.raises(ShapeError, match=r'of logits \[rows, classes\] there are probabilities; got float32\[4\].*"mean"'):
+    with pytest.raises(ShapeError, match=r'of logits \[rows, classes\] .* got float32\[4\].*"mean"'):
         combined("vote", jnp.ones((3, 4)))
 
 

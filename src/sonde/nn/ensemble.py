@@ -87,7 +87,7 @@ class Ensemble(_Container):
 
 def combined(
     how: str, ys: Float[Array, "members rows *outputs"], counts: Bool[Array, "members rows"] | None = None
-) -> Float[Array, "rows *outputs"]:
+) -> Float[Array, "..."]:
     """Predictions of several networks as one, as `Ensemble` says.
 
     Args:
@@ -96,7 +96,8 @@ def combined(
         counts: which members count for which rows, at least one for each; None: all for all.
     """
     if how != "mean" and ys.ndim < 3:
-        raise ShapeError(f"of logits [rows, classes] there are probabilities; got {shape_of(ys[0])}. combine=\"mean\" takes any")
+        got = shape_of(ys[0])
+        raise ShapeError(f'of logits [rows, classes] there are probabilities; got {got}. combine="mean" takes any')
     members = jnp.ones(ys.shape[:2], bool) if counts is None else counts
     members = jnp.broadcast_to(members.reshape(*members.shape, *[1] * (ys.ndim - 2)), ys.shape)
     if how == "mean":
