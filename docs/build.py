@@ -15,6 +15,7 @@ PAGES = [
     {
         "Guide": [
             {"Data": "guide/data.md"},
+            {"Augmentation": "guide/augmentation.md"},
             {"Networks": "guide/networks.md"},
             {"Objectives": "guide/objectives.md"},
             {"Plans": "guide/plans.md"},

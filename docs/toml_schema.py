@@ -51,6 +51,7 @@ KIND_GROUPS = {
     "Constraints": sd.optim.Constraint,
     "Schedules": sd.optim.Schedule,
     "Samplers": sd.data.Sampler,
+    "Augmentation": sd.data.Augmentation,
     "Controllers": sd.Controller,
     "Probes": sd.Probe,
     "Encodings": sd.data.Encoding,

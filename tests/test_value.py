@@ -214,6 +214,29 @@ ANY |= {
     "WarmUp": st.builds(sd.optim.WarmUp, rates | cosines, counts),
 }
 
+words_outside = st.sampled_from(["zero", "edge"])
+white = st.none() | st.floats(1, 255)
+augmentations = st.builds(sd.data.Rotate, st.floats(0, 180), words_outside) | st.builds(sd.data.Cutout, rates, rates)
+ANY |= {
+    "Amplify": st.builds(sd.data.Amplify, rates),
+    "Augmented": st.builds(sd.data.Augmented, samplers, st.lists(augmentations, min_size=1, max_size=3), words),
+    "Brightness": st.builds(sd.data.Brightness, rates, white),
+    "Contrast": st.builds(sd.data.Contrast, rates, white),
+    "Crop": st.builds(sd.data.Crop, counts, st.none() | st.tuples(counts, counts), words_outside),
+    "Cutout": augmentations.filter(lambda v: isinstance(v, sd.data.Cutout)),
+    "Flip": st.builds(sd.data.Flip, rates, st.booleans()),
+    "Hue": st.builds(sd.data.Hue, st.floats(0, 0.5), white),
+    "Mixup": st.builds(sd.data.Mixup, st.floats(0.1, 9), words, st.integers(0, 9)),
+    "Noise": st.builds(sd.data.Noise, rates),
+    "Rotate": augmentations.filter(lambda v: isinstance(v, sd.data.Rotate)),
+    "Saturation": st.builds(sd.data.Saturation, rates, white),
+    "Shear": st.builds(sd.data.Shear, rates, words_outside),
+    "Shift": st.builds(sd.data.Shift, rates | st.tuples(rates, rates), st.booleans(), words_outside),
+    "TimeMask": st.builds(sd.data.TimeMask, rates),
+    "TimeShift": st.builds(sd.data.TimeShift, rates, words_outside),
+    "Zoom": st.builds(sd.data.Zoom, rates, words_outside),
+}
+
 constraints = st.one_of(
     st.builds(sd.optim.MaxNorm, rates),
     st.sampled_from([sd.optim.NonNegative(), sd.optim.UnitNorm(), sd.optim.ZeroSum(), sd.optim.KeepZeros()]),
@@ -235,6 +258,7 @@ ANY |= {
 OPEN = {
     *("Activation", "Average", "Constraint", "Controller", "Encoding", "Initializer", "Layer"),
     *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),
+    *("Augmentation", "Geometric"),
     *("Optax", "Wrapped"),
 }
 """Kinds that are only there to be derived from, and the one that holds functions, which no file can."""

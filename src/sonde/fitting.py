@@ -14,7 +14,7 @@ from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError
 from sonde._store import read_json
 from sonde._value import from_json, show
 from sonde.artifact import load, names_note
-from sonde.data import Dataset
+from sonde.data import Augmented, Dataset
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
 from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
@@ -52,6 +52,7 @@ def fit(
     epochs: int = 0,
     steps: int = 0,
     batch: Any = 32,
+    augment: Any = (),
     every: int = 0,
     control: Any = None,
     probes: Any = (),
@@ -75,6 +76,7 @@ def fit(
         epochs: how long at most, in epochs; or
         steps: in steps.
         batch: rows in a minibatch, or a sampler.
+        augment: what changes training rows each time they are drawn, such as ``data.Shift(2)``; or a tuple of such.
         every: steps in a round, at whose end the network is judged (0: an epoch).
         control: controllers, such as ``Patience(5)``. Without one, the network of the best validation loss is
             kept if there is a validation split, else the last one.
@@ -107,10 +109,13 @@ def fit(
         if control is None:
             control = KeepBest() if data.valid is not None else ()
         turn = Turn(objective, optimizer)
-        phase = Phase(turn, as_sampler(batch), epochs, steps, every, as_controllers(control), probes, average)
+        drawn = Augmented(batch, augment) if augment != () else as_sampler(batch)
+        phase = Phase(turn, drawn, epochs, steps, every, as_controllers(control), probes, average)
         plan = Plan((phase,))
     elif objective is not None or optimizer is not None:
         raise ArgumentError("fit takes a plan, or an objective and an optimizer; got both")
+    elif augment != ():
+        raise ArgumentError("a plan says itself what is augmented: Phase(turn, data.Augmented(32, ...), ...)")
     folder = None if out is None else Path(out)
     if folder is not None:
         begin(folder, net, plan, seed, data, about or {})
@@ -272,6 +277,8 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
         said.append(f"{label}trains {trained:,} parameters{rest}")
         size, steps = min(phase.batch.size, data.train.rows), count(record.per_epoch, "step")
         said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
+        if isinstance(phase.batch, Augmented):
+            said.append(f"{label}changes them anew each time by {', '.join(map(show, phase.batch.ops))}")
         keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
         kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
         said.append(f"{label}keeps the network of the {kept[0]}")

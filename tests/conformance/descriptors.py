@@ -524,7 +524,7 @@ def sampler(name: str, part: sd.data.Sampler, rows: int, pairs: bool = False) ->
     kinds = {"x": f32(rows, 2), "y": ("int32", (rows,)), "row": ("int32", (rows,))}
     if pairs:
         kinds = {f"{side}_{k}": v for side in "ab" for k, v in kinds.items()} | {"same": ("int32", (rows,))}
-    example = {"y": jnp.arange(11, dtype=jnp.int32) % 3}
+    example = {"x": jnp.zeros((11, 2)), "y": jnp.arange(11, dtype=jnp.int32) % 3}
     return Case(f"data.{name}", part.prepare(example), drawn, inputs, kinds | {"weight of rows": f32(rows)})
 
 
@@ -536,6 +536,59 @@ SAMPLERS = [
     sampler("Pairs", data.Pairs(4), 4, pairs=True),
     sampler("Folds", data.Folds(4, folds=3, fold=1), 4),
     sampler("Streamed", data.Streamed(11, rows=29, chunk=11), 11),
+]
+
+# ------------------------------------------------------------------------------------ augmentation
+
+
+def image(*shape: int) -> Inputs:
+    """Draws images of floats from 0 to 1."""
+    return lambda rng: jnp.asarray(rng.uniform(size=shape), jnp.float32)
+
+
+def augmentation(name: str, part: data.Augmentation, row: Inputs, gives: tuple) -> Case:
+    """A change of rows, drawn for each of four."""
+    inputs = lambda rng: (key(rng), jnp.stack([row(rng) for _ in range(4)]))
+    change = lambda op, key, x: op.change(key, sd.Batch.of({"x": x}), "x").x
+    return Case(f"data.{name}", part, change, inputs, ("float32", (4, *gives)), (1,))
+
+
+def mixed(part: data.Mixup, key: Any, x: Any, y: Any) -> dict:
+    """Rows and labels that lie between others."""
+    return part.change(key, sd.Batch.of({"x": x, "y": y}), "x").columns
+
+
+GRAY, COLORED, SERIES = image(7, 6), image(5, 6, 3), normal(9, 2)
+
+AUGMENTATIONS = [
+    augmentation("Shift", data.Shift(2.0), GRAY, (7, 6)),
+    augmentation("Shift between pixels", data.Shift((0.5, 2.0), False, "edge"), COLORED, (5, 6, 3)),
+    augmentation("Rotate", data.Rotate(30.0), GRAY, (7, 6)),
+    augmentation("Rotate of videos", data.Rotate(30.0), image(2, 5, 6, 1), (2, 5, 6, 1)),
+    augmentation("Zoom", data.Zoom(0.3, "edge"), COLORED, (5, 6, 3)),
+    augmentation("Shear", data.Shear(20.0), GRAY, (7, 6)),
+    augmentation("Flip", data.Flip(0.5), COLORED, (5, 6, 3)),
+    augmentation("Flip up and down", data.Flip(0.5, vertical=True), GRAY, (7, 6)),
+    augmentation("Crop", data.Crop(2), COLORED, (5, 6, 3)),
+    augmentation("Crop smaller", data.Crop(0, (3, 4), "edge"), GRAY, (3, 4)),
+    augmentation("Cutout", data.Cutout(3.0, 0.5), COLORED, (5, 6, 3)),
+    augmentation("Brightness", data.Brightness(0.3), GRAY, (7, 6)),
+    augmentation("Contrast", data.Contrast(0.3), COLORED, (5, 6, 3)),
+    augmentation("Saturation", data.Saturation(0.3), COLORED, (5, 6, 3)),
+    augmentation("Hue", data.Hue(0.1), COLORED, (5, 6, 3)),
+    augmentation("TimeShift", data.TimeShift(2.0), SERIES, (9, 2)),
+    augmentation("Amplify", data.Amplify(0.3), SERIES, (9, 2)),
+    augmentation("Noise", data.Noise(0.3), SERIES, (9, 2)),
+    augmentation("TimeMask", data.TimeMask(4.0), SERIES, (9, 2)),
+    Case(
+        "data.Mixup",
+        data.Mixup(0.4, classes=3),
+        mixed,
+        lambda rng: (key(rng), normal(ROWS, 4)(rng), labels(rng)),
+        {"x": f32(ROWS, 4), "y": f32(ROWS, 3)},
+        (1,),
+    ),
+    sampler("Augmented", data.Augmented(data.Shuffled(4), (data.Amplify(0.2), data.Noise(0.1))), 4),
 ]
 
 # ------------------------------------------------------------------------------------ probes
@@ -599,6 +652,7 @@ CASES: list[Case] = [
     *INITIALIZERS,
     *CONTROLLERS,
     *SAMPLERS,
+    *AUGMENTATIONS,
     *PROBES,
     *AVERAGES,
 ]
@@ -616,6 +670,8 @@ BASES = (
     train.Average,
     train.Controller,
     train.Probe,
+    data.Augmentation,
+    data.Geometric,
     data.Sampler,
 )
 """What a part is one of; the bases themselves are enrolled through their subclasses."""

@@ -6,7 +6,7 @@ A sampler is bound to columns, ``draw = sampler.over(columns)``, and then ``draw
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -87,6 +87,9 @@ class Sampler(Value):
     """
 
     size: int = 32
+
+    alters: ClassVar[bool] = False
+    """Whether drawn rows are others than those of the columns, so that nothing known of a row can be looked up."""
 
     def check(self) -> None:
         """Refuse an empty batch."""
@@ -262,6 +265,8 @@ class Pairs(Sampler):
 
     label: str = "y"
     classes: int = 0
+
+    alters: ClassVar[bool] = True
 
     def prepare(self, columns: Mapping[str, Any]) -> Sampler:
         """Count the classes; pairs need two."""

@@ -20,6 +20,7 @@ from sonde._batch import Batch
 from sonde._errors import ArgumentError, shape_of
 from sonde._random import derive
 from sonde._types import Array
+from sonde.data.augmented import Augmented
 from sonde.data.dataset import Dataset
 from sonde.data.mapping import forget, mapped, row_bytes
 from sonde.data.sampling import Draw, Sampler, Shuffled, rows_of, shuffle, take
@@ -128,12 +129,14 @@ class Stream:
     def __init__(self, columns: Mapping[str, Any], chunk: int) -> None:
         self.columns, self.rows, self._most = dict(columns), rows_of(columns), chunk
 
-    def sampler(self, batch: Any) -> Streamed:
+    def sampler(self, batch: Any) -> Any:
         """The sampler that draws from this stream as ``batch`` would from columns on the device.
 
         Raises:
             ArgumentError: it needs more than a chunk at a time.
         """
+        if isinstance(batch, Augmented):
+            return batch.replace(sampler=self.sampler(batch.sampler))
         if isinstance(batch, int) and not isinstance(batch, bool):
             batch = Shuffled(batch)
         if type(batch) is not Shuffled:

@@ -126,7 +126,9 @@ class Classify(Objective):
         metrics: what else to measure, functions of (logits, labels) that give a number a row: `accuracy`,
             `TopK(5)`, any elementwise loss, or one's own (see `Measure`).
 
-    Reads the columns ``x``, ``y`` (integers 0 .. K-1) and ``weight`` if there is one. Metric: ``error``, the
+    Reads the columns ``x``, ``y`` (integers 0 .. K-1) and ``weight`` if there is one. Where a sampler has mixed rows
+    (`data.Mixup`), ``y`` is [rows, K], probabilities t of classes: L = -sum_i w_i sum_k t_ik log softmax(net(x_i))[k] /
+    sum_i w_i, and the label is the likeliest class. Metric: ``error``, the
     fraction of rows whose largest logit is not the label's; as sums, ``error.total`` is how many they are.
 
     Sequences may have a label for each step: ``y`` is `Padded` [rows, time], and so are the logits [rows, time, K].
@@ -207,13 +209,38 @@ class Classify(Objective):
                 f"labels go up to {self.classes - 1}, but the network has only {logits.shape[-1]} outputs; "
                 f"end it with nn.Dense({self.classes})"
             )
+        target: Any = labels
+        if jnp.issubdtype(target.dtype, jnp.floating):
+            target = self._shares(target, logits)
+            labels = target.argmax(-1)
         rows = batch
         if self.class_weight is not None:
-            rows = Batch({}, batch.weight * jnp.asarray(self.class_weight, jnp.float32)[labels])
+            weights = jnp.asarray(self.class_weight, jnp.float32)
+            if target is labels:
+                counts = weights[labels]
+            else:  # a share of a class counts as that class does
+                counted = target * jnp.broadcast_to(weights[: target.shape[1]], target.shape)
+                counts = counted.sum(-1)
+                some = jnp.broadcast_to(counts[:, None], target.shape)
+                target = jnp.where(some > 0, counted / jnp.where(some > 0, some, 1.0), target)
+            rows = Batch({}, batch.weight * counts)
         options = {"smoothing": self.smoothing} if self.loss is cross_entropy else {}
-        loss = rows.mean(self.loss(logits, labels, **options))
+        loss = rows.mean(self.loss(logits, target, **options))
         error = batch.mean(logits.argmax(-1) != labels)
         return loss, {"error": error} | measured(self.metrics, batch, logits, labels)
+
+    def _shares(self, target: Any, logits: Any) -> Any:
+        """Probabilities of classes [rows, classes] as targets, as `data.Mixup` makes them."""
+        if self.loss is not cross_entropy:
+            raise ArgumentError(
+                f"the loss {show(self.loss)} takes labels, not probabilities of classes; use cross_entropy with Mixup"
+            )
+        if target.ndim != 2 or target.shape[1] > logits.shape[1]:
+            raise ShapeError(
+                f"Classify takes labels [rows], or their probabilities [rows, classes] of no more classes than there "
+                f"are logits; got {shape_of(target)} for logits {shape_of(logits)}"
+            )
+        return jnp.pad(target, ((0, 0), (0, logits.shape[1] - target.shape[1])))  # a class without rows
 
 
 class Regress(Objective):

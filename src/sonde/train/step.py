@@ -390,8 +390,8 @@ class Engine:
         nothing with parameters rests there is nothing worth it (scaled images would fill the memory).
         """
         drawn = jax.eval_shape(self.draw, jax.random.key(0), jnp.int32(0)).columns
-        if set(drawn) != set(columns):
-            return {}  # rows are recombined: there is nothing to look up
+        if getattr(self.phase.batch, "alters", False) or set(drawn) != set(columns):
+            return {}  # rows are changed or recombined: there is nothing to look up
         resting = Vars(
             split(variables.params, lambda path: path not in self.trained)[0],
             split(variables.state, lambda path: not _or_own(self.live)(parent(path)))[0],
