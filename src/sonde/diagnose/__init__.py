@@ -2,6 +2,7 @@
 
 from sonde.diagnose.panels import image_panels, line_panels
 from sonde.diagnose.pictures import confusion, learning_curves, mistakes, predictions, scatter_panels
+from sonde.diagnose.sheet import draw_augmented
 from sonde.diagnose.trace import LayerTrace, Trace, backprop_trace
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Trace",
     "backprop_trace",
     "confusion",
+    "draw_augmented",
     "image_panels",
     "learning_curves",
     "line_panels",
