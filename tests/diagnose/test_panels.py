@@ -41,6 +41,15 @@ def test_dots_are_not_joined(figures, tmp_path):
     assert line.get_linestyle() == "-" and line.get_marker() in ("None", "", None)
 
 
+def test_losses_over_more_than_a_decade_are_drawn_by_their_logarithm(figures, tmp_path):
+    far, near, zero = ({"a": ([1, 2], y)} for y in ([2.0, 0.1], [2.0, 1.0], [2.0, 0.0]))
+    panels = [(name, curves, "", "") for name, curves in (("far", far), ("near", near), ("zero", zero))]
+    line_panels(panels, tmp_path / "l.png", losses=True)
+    line_panels(panels, tmp_path / "m.png")
+    scales = [[ax.get_yscale() for ax in figure.axes] for figure in figures]
+    assert scales == [["log", "linear", "linear"], ["linear"] * 3]
+
+
 def test_ten_curves_can_be_told_apart(figures, tmp_path):
     curves = {str(i): ([0, 1], [i, i]) for i in range(10)}
     line_panels([("", curves, "", "")], tmp_path / "l.png")

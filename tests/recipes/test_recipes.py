@@ -249,6 +249,8 @@ class TwoRates(Variants, registered="two-rates"):
     targets = (Target("slow/accuracy", 0.8), Target("fast/accuracy", 0.8))
     variants = {"slow": "no steps", "fast": "Adam at 0.01"}
 
+    fast: float = 0.01
+
     def data(self, seed):
         return sd.data.load("digits", seed=seed)
 
@@ -256,7 +258,7 @@ class TwoRates(Variants, registered="two-rates"):
         return nn.Sequential(pixels=nn.Flatten(), scaled=nn.Scale(1 / 16), head=nn.Dense(10))
 
     def plan(self, data):
-        turn = sd.Turn(sd.Classify(), sd.Adam(0.01 if self.variant == "fast" else 0.0))
+        turn = sd.Turn(sd.Classify(), sd.Adam(self.fast if self.variant == "fast" else 0.0))
         return sd.Plan(sd.Phase(turn, sd.data.Shuffled(32), epochs=3))
 
 
@@ -278,6 +280,12 @@ def test_variants_are_run_on_the_same_data_and_told_by_name_and_one_can_be_chose
     one = cook(TwoRates(variant="fast"), 5, tmp_path / "one", **quiet)
     assert one.metrics["test"]["fast/accuracy"] == each[2] and [t["reached"] for t in one.targets] == [None, each[2]]
     assert (tmp_path / "one/network.safetensors").exists()
+
+
+def test_a_variant_that_diverges_does_not_take_the_others_with_it(tmp_path):
+    result = cook(TwoRates(fast=1e38), 0, tmp_path / "run", progress=False)
+    assert result.outcome == sd.Outcome.DIVERGED and [t["met"] for t in result.targets] == [False, False]
+    assert result.runs[0].outcome == sd.Outcome.FINISHED and (tmp_path / "run/variants.png").exists()
 
 
 def test_a_variant_that_there_is_not_is_refused():

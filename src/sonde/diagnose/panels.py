@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonde._errors import DataError, ShapeError, shape_of
-from sonde.diagnose.pictures import COLORS, MARKERS, PathLike, _drawn, _grid, _save
+from sonde.diagnose.pictures import COLORS, MARKERS, PathLike, _drawn, _grid, _save, _scale
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,11 +19,12 @@ Panel = tuple[str, Mapping[str, tuple], str, str]
 DASHES = ("-", "--", "-.", ":")
 
 
-def line_panels(panels: Sequence[Panel], path: PathLike) -> Path:
+def line_panels(panels: Sequence[Panel], path: PathLike, losses: bool = False) -> Path:
     """Curves in panels side by side, told apart by color and dashes, with one legend.
 
     A panel is (title, curves, label across, label up); its curves are ``{label: (x [n], y [n])}``, or
-    ``{label: (x, y, "dots")}`` for points that no line joins. A label looks the same in all panels.
+    ``{label: (x, y, "dots")}`` for points that no line joins. A label looks the same in all panels. With
+    ``losses`` a panel of positive numbers that span more than a decade is logarithmic.
 
     Returns:
         The path of the PNG file.
@@ -54,11 +55,11 @@ def line_panels(panels: Sequence[Panel], path: PathLike) -> Path:
         checked.append((title, drawn, across, up))
     if not any(drawn for _, drawn, _, _ in checked):
         raise DataError("line_panels takes at least one panel with a curve")
-    return _save(_draw_lines(checked), path)
+    return _save(_draw_lines(checked, losses), path)
 
 
 @_drawn
-def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]]) -> Figure:
+def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]], losses: bool) -> Figure:
     figure, axes = _grid(len(panels), min(len(panels), 3), 3.4, 2.8, right=1.5)
     labels = list(dict.fromkeys(label for _, curves, _, _ in panels for label in curves))
     handles: dict[str, Any] = {}
@@ -71,6 +72,8 @@ def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]]) -> Figure:
         ax.set_title(title, loc="left")
         ax.set_xlabel(across)
         ax.set_ylabel(up)
+        if losses and curves:
+            _scale(ax, "loss", np.concatenate([y for _, y, _ in curves.values()]))
         ax.grid(True, color="#DDDDDD", linewidth=0.6)
         ax.set_axisbelow(True)
     figure.legend([handles[k] for k in labels], labels, loc="outside right center", frameon=False)

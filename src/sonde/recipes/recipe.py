@@ -137,9 +137,11 @@ class Variants(Recipe):
                 loss = {split: told.get(f"{split}/classify", told[f"{split}/loss"]) for split in ("train", "valid")}
                 drawn = (loss["train"], loss["valid"], 100 * told["valid/error"])  # penalties are left out
                 for name, values in zip(curves, drawn, strict=True):
-                    curves[name][label] = (told["epoch"], values)
-        if folder is not None:
-            line_panels([(name, curve, "epoch", "") for name, curve in curves.items()], folder / "variants.png")
+                    there = np.isfinite(values)  # of a run that diverged, what came before
+                    curves[name] |= {label: (told["epoch"][there], values[there])} if there.any() else {}
+        if folder is not None and any(curves.values()):
+            panels = [(name, curve, "epoch", "") for name, curve in curves.items()]
+            line_panels(panels, folder / "variants.png", losses=True)
         means = {part: np.mean(each, axis=0) for part, each in took.items()}
         measured = {f"{part}, epochs": float(mean[0]) for part, mean in means.items()}
         return measured | {f"{part}, seconds to train": float(mean[1]) for part, mean in means.items()}
