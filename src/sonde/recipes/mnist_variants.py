@@ -17,8 +17,8 @@ class MnistVariants(Variants, registered="mnist-variants"):
     - ``dropout``: momentum 0.9 at 0.01, half of the hidden units dropped; 20 epochs of batches of 50.
     - ``max-norm``: momentum 0.9 at 0.01, the weights into a hidden unit no longer than 1; 20 epochs of batches of 50.
 
-    The L1 penalty is a sum over all 250,000 weights: it begins at about 10, four times the cross-entropy. Nothing is tuned
-    to make up for that.
+    The L1 penalty is a sum over all 250,000 weights: it begins at about 10, four times the cross-entropy. Nothing is
+    tuned to make up for that.
 
     Example:
         >>> from sonde.recipes import MnistVariants
