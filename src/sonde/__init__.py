@@ -1,6 +1,9 @@
 """Sonde trains deep networks fast on the machine people have, and tells them what happened inside."""
 
-from sonde import data, nn, objectives, optim, sparse, train
+import importlib as _importlib
+import typing as _typing
+
+from sonde import data, nn, objectives, optim, train
 from sonde._batch import Batch, Mean, Padded
 from sonde._errors import SondeError
 from sonde._types import Clock, Number, Part
@@ -30,6 +33,9 @@ from sonde.train import (
     Turn,
     UpdateRatio,
 )
+
+if _typing.TYPE_CHECKING:
+    from sonde import diagnose, sparse
 
 __version__ = "0.1.0"
 
@@ -73,6 +79,7 @@ __all__ = [
     "Value",
     "bag",
     "data",
+    "diagnose",
     "fit",
     "from_json",
     "load",
@@ -85,3 +92,10 @@ __all__ = [
     "to_json",
     "train",
 ]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    """What one does with a result is imported when it is used."""
+    if name in ("diagnose", "sparse"):
+        return _importlib.import_module(f"sonde.{name}")
+    raise AttributeError(f"module 'sonde' has no attribute {name!r}")

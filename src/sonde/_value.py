@@ -60,6 +60,19 @@ def _is_leaf(annotation: Any) -> bool:
     return LEAF in getattr(annotation, "__metadata__", ()) or any(_is_leaf(a) for a in inside)
 
 
+class _Signature:
+    """What ``help`` and editors show of a kind of value; made when somebody looks, which spares the import."""
+
+    def __get__(self, value: Any, kind: Any) -> inspect.Signature:
+        if kind.__init__ is not _filled:
+            whole = inspect.signature(kind.__init__)
+            return whole.replace(parameters=[*whole.parameters.values()][1:])
+        known = inspect.Parameter
+        default = lambda f: known.empty if f.default is dataclasses.MISSING else f.default
+        field = lambda f: known(f.name, known.POSITIONAL_OR_KEYWORD, default=default(f), annotation=f.type)
+        return inspect.Signature([field(f) for f in dataclasses.fields(kind)])
+
+
 @dataclass_transform(frozen_default=True)
 class Value:
     """The root of everything that is a value. A subclass is a frozen dataclass without being told so.
@@ -78,6 +91,7 @@ class Value:
 
     _leaves: typing.ClassVar[tuple[str, ...]] = ()
     _static: typing.ClassVar[tuple[str, ...]] = ()
+    __signature__: typing.ClassVar[Any] = _Signature()
 
     def __init_subclass__(cls, registered: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -86,7 +100,6 @@ class Value:
         own = cls.__dict__.get("__init__")
         if own is None:
             cls.__init__ = _filled
-        cls.__signature__ = _signature(fields) if own is None else _without_self(own)
         cls._leaves = tuple(f.name for f in fields if _is_leaf(f.type))
         cls._static = tuple(f.name for f in fields if not _is_leaf(f.type))
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, cls._unflatten, _flatten)
@@ -180,20 +193,6 @@ def _filled(self: Value, *given: Any, **named: Any) -> None:
                 raise ArgumentError(f"{kind} needs {f.name}: {kind}({f.name}=...)")
             values[f.name] = f.default
     self._set(**values)
-
-
-def _signature(fields: tuple) -> inspect.Signature:
-    """What ``help`` and editors show."""
-    known = inspect.Parameter
-    default = lambda f: known.empty if f.default is dataclasses.MISSING else f.default
-    return inspect.Signature(
-        [known(f.name, known.POSITIONAL_OR_KEYWORD, default=default(f), annotation=f.type) for f in fields]
-    )
-
-
-def _without_self(init: Callable) -> inspect.Signature:
-    whole = inspect.signature(init)
-    return whole.replace(parameters=[*whole.parameters.values()][1:])
 
 
 def show(given: Any) -> str:
