@@ -255,6 +255,21 @@ ANY |= {
     "ZeroSum": st.just(sd.optim.ZeroSum()),
 }
 
+adams = ("Adamax", "Nadam", "RAdam")
+ANY |= {name: st.builds(getattr(sd.optim, name), rates | schedules, rates, rates, rates) for name in adams}
+ANY |= {
+    "AdaDelta": st.builds(sd.optim.AdaDelta, rates, rates, rates),
+    "AdaGrad": st.builds(sd.optim.AdaGrad, rates | schedules, rates, rates),
+    "AdamW": st.builds(sd.optim.AdamW, rates | schedules, decay=rates, decays=patterns),
+    "DualAveraging": st.builds(sd.optim.DualAveraging, rates | schedules, rates, rates, patterns),
+    "FTRL": st.builds(sd.optim.FTRL, rates | schedules, rates, rates, rates, patterns),
+    "LAMB": st.builds(sd.optim.LAMB, rates | schedules, decay=rates, decays=patterns),
+    "LBFGS": st.builds(sd.optim.LBFGS, rates, counts, counts),
+    "Lion": st.builds(sd.optim.Lion, rates | schedules, rates, rates, st.none() | rates, patterns),
+    "ProximalL1": st.builds(sd.optim.ProximalL1, optimizers, rates, patterns),
+    "RMSProp": st.builds(sd.optim.RMSProp, rates | schedules, rates, rates, st.none() | rates, st.booleans()),
+}
+
 OPEN = {
     *("Activation", "Average", "Constraint", "Controller", "Encoding", "Initializer", "Layer"),
     *("Measure", "Objective", "Optimizer", "Probe", "Sampler", "Schedule"),

@@ -12,7 +12,7 @@ from sonde.artifact import Artifact, load
 from sonde.bagging import Bag, bag
 from sonde.fitting import fit, resume
 from sonde.objectives import L1, L1L2, L2, Classify, Objective, Regress
-from sonde.optim import SGD, Adam, Exponential
+from sonde.optim import SGD, Adam, AdamW, Exponential, RMSProp
 from sonde.run import Run
 from sonde.train import (
     EMA,
@@ -47,6 +47,7 @@ __all__ = [
     "SGD",
     "SWA",
     "Adam",
+    "AdamW",
     "Artifact",
     "Bag",
     "Batch",
@@ -68,6 +69,7 @@ __all__ = [
     "Plan",
     "Plateau",
     "Probe",
+    "RMSProp",
     "Regress",
     "Run",
     "Signal",

@@ -353,10 +353,10 @@ PENALTIES = [
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerCase(Case):
-    """An optimizer, and the rate and the number of steps with which it solves each task."""
+    """An optimizer, and the rate and the number of steps with which it solves each task; None where it does not."""
 
-    parabola: tuple[float, int] = (0.1, 200)
-    rosenbrock: tuple[float, int] = (1e-3, 20_000)
+    parabola: tuple[float, int] | None = (0.1, 200)
+    rosenbrock: tuple[float, int] | None = (1e-3, 20_000)
 
 
 def a_few_steps(part: sd.optim.Optimizer, params: dict, gradients: dict) -> tuple:
@@ -370,6 +370,15 @@ def a_few_steps(part: sd.optim.Optimizer, params: dict, gradients: dict) -> tupl
 def bowl(params: Any) -> Any:
     """A loss for optimizers that look along a line."""
     return sum((leaf.astype(jnp.float32) ** 2).sum() for leaf in jax.tree.leaves(params))
+
+
+def along_lines(part: sd.optim.Optimizer, params: dict, gradients: dict) -> dict:
+    """Where two steps lead whose gradients are those of the loss: what remembers curvature takes no others."""
+    height = lambda params: sum(jnp.cosh(leaf).sum() for leaf in params.values())
+    memory = part.init(params)
+    for _ in range(2):
+        params, memory = move(part, params, memory, jax.grad(height)(params), height)
+    return params
 
 
 def move(part: Any, params: Any, memory: Any, gradient: Any, loss: Any = bowl) -> tuple:
@@ -396,6 +405,36 @@ OPTIMIZERS = [
     optimizer("SGD", sd.SGD(0.1, 0.9, nesterov=True), 1, " nesterov", rosenbrock=(3e-4, 20_000)),
     optimizer("SGD", sd.SGD(sd.Exponential(0.1)), 0, " schedule"),
     optimizer("Adam", sd.Adam(0.1), 2, parabola=(0.05, 500), rosenbrock=(0.02, 5000)),
+]
+
+ADAPTIVE = [
+    optimizer("AdaGrad", optim.AdaGrad(0.1), 1, parabola=(1.0, 500), rosenbrock=(0.5, 40_000)),
+    optimizer("AdaDelta", optim.AdaDelta(), 2, parabola=(1.0, 20_000), rosenbrock=None),  # half way after 40,000 steps
+    optimizer("RMSProp", optim.RMSProp(0.1), 1, parabola=(1e-3, 5000), rosenbrock=(1e-4, 60_000)),
+    optimizer(
+        "RMSProp", optim.RMSProp(0.1, momentum=0.9), 2, " momentum", parabola=(1e-4, 5000), rosenbrock=(1e-5, 60_000)
+    ),
+    optimizer(
+        "RMSProp", optim.RMSProp(0.1, centered=True), 2, " centered", parabola=(1e-3, 5000), rosenbrock=(1e-4, 60_000)
+    ),
+    optimizer("AdamW", optim.AdamW(0.1, decay=1e-5), 2, parabola=(0.05, 500), rosenbrock=(0.02, 5000)),
+    optimizer("Nadam", optim.Nadam(0.1), 2, parabola=(0.05, 500), rosenbrock=(0.02, 5000)),
+    optimizer("RAdam", optim.RAdam(0.1), 2, parabola=(0.05, 1000), rosenbrock=(5e-3, 10_000)),
+    optimizer("Adamax", optim.Adamax(0.1), 2, parabola=(0.05, 1000), rosenbrock=(0.02, 10_000)),
+    optimizer("Lion", optim.Lion(0.1), 1, parabola=(5e-4, 10_000), rosenbrock=(1e-4, 60_000)),
+    optimizer("Lion", optim.Lion(0.1, decay=1e-5), 1, " decay", parabola=(5e-4, 10_000), rosenbrock=(1e-4, 60_000)),
+    optimizer("LAMB", optim.LAMB(0.1, decay=1e-5), 2, parabola=None, rosenbrock=None),  # no step leads across 0
+    dataclasses.replace(
+        optimizer("LBFGS", optim.LBFGS(memory=3), parabola=(1.0, 30), rosenbrock=(1.0, 80)),
+        run=along_lines,
+        gives={"bias": f32(3), "kernel": f32(2, 3)},
+    ),
+]
+
+DUAL = [
+    optimizer("FTRL", optim.FTRL(0.1, l1=1e-6, l2=1e-6), 3, parabola=(2.0, 2000), rosenbrock=(0.5, 60_000)),
+    optimizer("DualAveraging", optim.DualAveraging(0.1, 1e-6, power=0.0), 2),
+    optimizer("ProximalL1", optim.ProximalL1(sd.SGD(0.1), 1e-5)),
 ]
 
 WRAPPED = [  # far from their bounds, each solves what the optimizer inside solves
@@ -645,6 +684,8 @@ CASES: list[Case] = [
     *AUTOENCODERS,
     *PENALTIES,
     *OPTIMIZERS,
+    *ADAPTIVE,
+    *DUAL,
     *WRAPPED,
     *CONSTRAINTS,
     *SCHEDULES,

@@ -260,14 +260,20 @@ def at_rate(part: Any, rate: float) -> Any:
 optimizers = pytest.mark.parametrize("case", [c for c in CASES if isinstance(c, OptimizerCase)], ids=lambda c: c.name)
 
 
-@optimizers
+def solvers(task: str) -> Any:
+    """The optimizers that solve a task."""
+    cases = [c for c in CASES if isinstance(c, OptimizerCase) and getattr(c, task)]
+    return pytest.mark.parametrize("case", cases, ids=lambda c: c.name)
+
+
+@solvers("parabola")
 def test_finds_the_bottom_of_a_parabola(case: OptimizerCase):
     rate, steps = case.parabola
     found = descend(at_rate(case.part, rate), parabola, jnp.array([-2.0, 2.0]), steps)
     np.testing.assert_allclose(found, [1, -1], atol=1e-3)
 
 
-@optimizers
+@solvers("rosenbrock")
 def test_follows_rosenbrocks_valley(case: OptimizerCase):
     rate, steps = case.rosenbrock
     found = descend(at_rate(case.part, rate), rosenbrock, jnp.array([-1.2, 1.0]), steps)

@@ -163,6 +163,19 @@ _steps("SGD", optimizer="SGD", rate=0.125)
 _steps("SGD momentum", optimizer="SGD", rate=0.125, momentum=0.75)
 _steps("SGD nesterov", optimizer="SGD", rate=0.125, momentum=0.75, nesterov=True)
 _steps("Adam", optimizer="Adam", rate=0.125, b1=0.875, b2=0.96875, epsilon=1e-8)
+_means = {"rate": 0.125, "b1": 0.875, "b2": 0.875, "epsilon": 1e-8}
+_steps("AdamW", optimizer="AdamW", **_means, decay=0.25, decays="**")
+_steps("Adamax", optimizer="Adamax", **_means)
+_steps("Nadam", optimizer="Nadam", **_means)
+_steps("RAdam", optimizer="RAdam", **_means | {"epsilon": 1e-16})
+_steps("LAMB", optimizer="LAMB", **_means, decay=0.0)
+_steps("Lion", optimizer="Lion", rate=0.125, b1=0.875, b2=0.75)
+_steps("Lion decay", optimizer="Lion", rate=0.125, b1=0.875, b2=0.75, decay=0.25, decays="**")
+_steps("AdaGrad", optimizer="AdaGrad", rate=0.125, initial=0.25, epsilon=0.0)
+_steps("AdaDelta", optimizer="AdaDelta", rate=1.0, decay=0.875, epsilon=1e-4)
+_steps("RMSProp", optimizer="RMSProp", rate=0.125, decay=0.875, epsilon=1e-8)
+_steps("RMSProp momentum", optimizer="RMSProp", rate=0.125, decay=0.875, epsilon=1e-8, momentum=0.75)
+_steps("RMSProp centered", optimizer="RMSProp", rate=0.125, decay=0.875, epsilon=1e-8, centered=True)
 
 INITIALIZERS = (
     *("glorot_uniform", "glorot_normal", "he_uniform", "he_normal"),

@@ -171,10 +171,28 @@ def optimizer(options: dict, start: Any, gradients: Any) -> Any:
     options = dict(options)
     kind, rate = options.pop("optimizer"), options.pop("rate")
     p = keras.Variable(start.numpy())
-    if kind == "Adam":
-        stepper: Any = keras.optimizers.Adam(rate, options["b1"], options["b2"], options["epsilon"])
-    else:
-        stepper = keras.optimizers.SGD(rate, **options)
+    epsilon = {"epsilon": options["epsilon"]} if "epsilon" in options else {}
+    means = {"beta_1": options.get("b1"), "beta_2": options.get("b2")}
+    match kind:
+        case "Adam" | "Adamax":
+            stepper: Any = getattr(keras.optimizers, kind)(rate, **means, **epsilon)
+        case "AdamW":
+            stepper = keras.optimizers.AdamW(rate, options["decay"], **means, **epsilon)
+        case "LAMB":
+            stepper = keras.optimizers.Lamb(rate, **means, **epsilon)
+        case "Lion":
+            stepper = keras.optimizers.Lion(rate, **means, weight_decay=options.get("decay"))
+        case "AdaGrad":
+            stepper = keras.optimizers.Adagrad(rate, options["initial"], **epsilon)
+        case "AdaDelta":
+            stepper = keras.optimizers.Adadelta(rate, options["decay"], **epsilon)
+        case "RMSProp":
+            more = {"momentum": options.get("momentum", 0.0), "centered": options.get("centered", False)}
+            stepper = keras.optimizers.RMSprop(rate, options["decay"], **more, **epsilon)
+        case "SGD":
+            stepper = keras.optimizers.SGD(rate, **options)
+        case _:  # Nadam, whose b1 grows in the first steps; RAdam, which it has not
+            return None
     path = []
     for gradient in gradients:
         stepper.apply([gradient], [p])
@@ -196,7 +214,8 @@ def answer(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray] | 
         return {"-> y": initializer(**case.options)}
     arrays = {name: torch.tensor(value, dtype=torch.float64) for name, value in given.items()}
     if case.kind == "optimizer":
-        return {"-> y": optimizer(case.options, **arrays)}
+        path = optimizer(case.options, **arrays)
+        return None if path is None else {"-> y": path}
     floats = {name: v.requires_grad_() for name, v in arrays.items() if given[name].dtype.kind == "f" and name != "t"}
     if case.kind == "loss" and ("t" not in arrays or "mean" in arrays):
         return None  # of games and bounds Keras has none

@@ -68,11 +68,12 @@ def lost(options: dict, *given: Any) -> Any:
 def descended(options: dict, start: Any, gradients: Any) -> Any:
     """Where ten steps lead."""
     options = dict(options)
-    part = getattr(sd, options.pop("optimizer"))(**options)
-    memory, path = part.init(start), []
+    part = getattr(sd.optim, options.pop("optimizer"))(**options)
+    params = {"kernel": start}
+    memory, path = part.init(params), []
     for gradient in gradients:
-        start, memory = part.update(start, gradient, memory, part.rate, jnp.sum)
-        path.append(start)
+        params, memory = part.update(params, {"kernel": gradient}, memory, part.rate, lambda p: p["kernel"].sum())
+        path.append(params["kernel"])
     return jnp.stack(path)
 
 

@@ -26,7 +26,8 @@ name = lambda v: getattr(v, "name", v)
 def test_values_and_gradients_are_those_of_the_peer(peer, case):
     with jax.enable_x64(True):
         found = difference(case, peer, stored(peer)[1][case.name])
-    assert max(found.values, found.gradients) < CLOSE[peer], found
+    close = 1e-8 if case.name == "Nadam" else CLOSE[peer]  # PyTorch multiplies up powers of its b1 in float32
+    assert max(found.values, found.gradients) < close, found
 
 
 @pytest.mark.parametrize(("peer", "case"), draws, ids=name)

@@ -182,10 +182,25 @@ def optimizer(options: dict, start: Any, gradients: Any) -> Any:
     options = dict(options)
     kind, rate = options.pop("optimizer"), options.pop("rate")
     p = torch.nn.Parameter(start.clone())
-    if kind == "Adam":
-        stepper: Any = torch.optim.Adam([p], rate, (options["b1"], options["b2"]), options["epsilon"])
-    else:
-        stepper = torch.optim.SGD([p], rate, **options)
+    means = {"betas": (options.pop("b1", 0), options.pop("b2", 0)), "eps": options.get("epsilon")}
+    match kind:
+        case "Adam" | "Adamax" | "RAdam":
+            stepper: Any = getattr(torch.optim, kind)([p], rate, **means)
+        case "AdamW":
+            stepper = torch.optim.AdamW([p], rate, **means, weight_decay=options["decay"])
+        case "Nadam":  # its b1 grows in the first steps, unless it is told to grow at once
+            stepper = torch.optim.NAdam([p], rate, **means, momentum_decay=1e9)
+        case "AdaGrad":
+            stepper = torch.optim.Adagrad([p], rate, initial_accumulator_value=options["initial"], eps=0.0)
+        case "AdaDelta":
+            stepper = torch.optim.Adadelta([p], rate, options["decay"], options["epsilon"])
+        case "RMSProp":
+            more = {"momentum": options.get("momentum", 0), "centered": options.get("centered", False)}
+            stepper = torch.optim.RMSprop([p], rate, options["decay"], options["epsilon"], **more)
+        case "SGD":
+            stepper = torch.optim.SGD([p], rate, **options)
+        case _:
+            return None
     path = []
     for gradient in gradients:
         p.grad = gradient.clone()
@@ -226,7 +241,8 @@ def answer(case: Case, given: dict[str, np.ndarray]) -> dict[str, np.ndarray] | 
         return {"-> y": initializer(**case.options)}
     arrays = {name: torch.tensor(value, dtype=torch.float64) for name, value in given.items()}
     if case.kind == "optimizer":
-        return {"-> y": optimizer(case.options, **arrays).numpy()}
+        path = optimizer(case.options, **arrays)
+        return None if path is None else {"-> y": path.numpy()}
     floats = {name: v.requires_grad_() for name, v in arrays.items() if given[name].dtype.kind == "f" and name != "t"}
     y = lost(case.options, arrays) if case.kind == "loss" else layer(case.kind, case.options, arrays)
     if y is None:

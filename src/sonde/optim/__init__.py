@@ -1,5 +1,7 @@
 """Optimizers, what can be put around them, and schedules of their rates."""
 
+from sonde.optim.adam import LAMB, Adamax, AdamW, Lion, Nadam, RAdam
+from sonde.optim.adaptive import AdaDelta, AdaGrad, RMSProp
 from sonde.optim.clip import Clip
 from sonde.optim.constraints import (
     Constrained,
@@ -11,23 +13,34 @@ from sonde.optim.constraints import (
     UnitNorm,
     ZeroSum,
 )
+from sonde.optim.dual import FTRL, DualAveraging, ProximalL1
+from sonde.optim.lbfgs import LBFGS
 from sonde.optim.optimizers import SGD, Adam, Optimizer
 from sonde.optim.per_path import PerPath
 from sonde.optim.schedules import Cosine, Exponential, Linear, OneCycle, Piecewise, Power, Schedule, WarmUp
 from sonde.optim.wrapped import Optax, Wrapped, as_optimizer
 
 __all__ = [
-    "SGD",
+    "AdaDelta",
+    "AdaGrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "Clip",
     "Constrained",
     "Constraint",
     "Cosine",
+    "DualAveraging",
     "Exponential",
+    "FTRL",
     "KeepZeros",
+    "LAMB",
+    "LBFGS",
     "Linear",
     "LinearConstraint",
+    "Lion",
     "MaxNorm",
+    "Nadam",
     "NonNegative",
     "OneCycle",
     "Optax",
@@ -35,6 +48,10 @@ __all__ = [
     "PerPath",
     "Piecewise",
     "Power",
+    "ProximalL1",
+    "RAdam",
+    "RMSProp",
+    "SGD",
     "Schedule",
     "UnitNorm",
     "WarmUp",
