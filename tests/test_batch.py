@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sonde._batch import Batch, Mean, loss_of, scored
-from sonde._errors import ArgumentError, MemberError, ShapeError
+from sonde._batch import Batch, Mean, Padded, loss_of, scored
+from sonde._errors import ArgumentError, DataError, MemberError, ShapeError
 
 few = settings(deadline=None, max_examples=25)
 
@@ -173,3 +173,58 @@ def test_a_loss_that_is_not_one_number_is_refused_by_name():
         scored(batch.mean(batch.x))
     with pytest.raises(ShapeError, match=r"'error' must be one number.*got float32\[4\]"):
         scored((1.0, {"error": jnp.zeros(4)}))
+
+
+# ---------------------------------------------------------------------- sequences
+
+
+def test_sequences_keep_the_type_of_their_numbers():
+    found = {Padded.of(s).dtype for s in ([[0.7, 1.9], [0.2]], [[1], [0.5]], [[], [2.5]])}
+    assert found == {np.dtype(np.float32)}
+    assert Padded.of([[0.7, 1.9], [0.2]]).values.tolist() == np.float32([[0.7, 1.9], [0.2, 0]]).tolist()
+    assert Padded.of([[3, 1], [2]]).dtype == Padded.of([[], []]).dtype == np.int32
+    assert Padded.of([np.ones((2, 3), np.uint8)]).dtype == np.uint8
+    assert Padded.of([[0.7], [1.2]], dtype=np.int32).values.tolist() == [[0], [1]]  # where it is asked for
+    with pytest.raises(DataError, match="beyond 32 bits"):
+        Padded.of([[1], [-(2**40)]])
+
+
+@pytest.mark.parametrize(
+    ("sequences", "said"),
+    [
+        (["hello world"], "sequence 0 is 'hello world'.*Tokens"),
+        ([[1], ["a", "b"]], "sequence 1 is <U1.*Tokens"),
+        ([[1], 2.5], "sequence 1 is the single number 2.5"),
+        ([[], np.ones((2, 3)), np.ones((2, 2))], r"those of sequence 1 have \[3\], those of sequence 2 have \[2\]"),
+        ([[1.0], [[1.0, 2.0]]], r"sequence 0 have \[\], those of sequence 1 have \[2\]"),
+        ([[[1, 2], [3]]], "steps of sequence 0 differ in shape"),
+    ],
+)
+def test_what_cannot_be_padded_is_refused_by_its_number(sequences, said):
+    with pytest.raises(DataError, match=said):
+        Padded.of(sequences)
+
+
+@pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray, list])
+def test_lengths_are_whole_numbers_up_to_the_longest(as_array):
+    values = np.ones((3, 4, 2), np.float32)
+    assert Padded(values, as_array([0, 4, 2])).real.sum() == 6
+    for lengths, said in (
+        ([2, 9, 1], "from 0 to 4, the steps that values have; row 1 has 9"),
+        ([2, 3, -1], "row 2 has -1"),
+        ([2.0, 3.0, 1.0], r"whole numbers \[rows\]; got float"),
+        ([True, True, False], r"whole numbers \[rows\]; got bool"),
+    ):
+        with pytest.raises(DataError, match=said):
+            Padded(values, as_array(lengths))
+    for given, lengths in ((values, [1, 2]), (np.ones(3), [1, 1, 1]), (values, [[1], [2], [3]])):
+        with pytest.raises(ShapeError, match="a length a row; got"):
+            Padded(given, as_array(lengths))
+
+
+def test_sequences_go_through_the_transformations_of_jax():
+    x = Padded(jnp.ones((3, 4)), jnp.array([4, 0, 2]))
+    made = jax.jit(lambda v, n: Padded(2 * v, n).with_values(v))(x.values, x.lengths)
+    assert float(made.values.sum()) == 6
+    assert jax.vmap(lambda row: row)(x).lengths.tolist() == [4, 0, 2]
+    assert jax.tree.map(lambda a: a.shape, x).values == (3, 4)  # leaves may be anything

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from sonde._errors import ArgumentError, MemberError, ShapeError, nearest, shape_of
+from sonde._errors import ArgumentError, DataError, MemberError, ShapeError, nearest, shape_of
 
 
 class Mean(NamedTuple):
@@ -64,6 +65,10 @@ class Padded:
 
     What lies behind the length of a row is filling, and 0. A part of the rows is ``padded[rows]``.
 
+    Raises:
+        ShapeError: there is not one length a row.
+        DataError: a length is no whole number from 0 to the longest.
+
     Example:
         >>> import numpy as np
         >>> from sonde import Padded
@@ -73,14 +78,36 @@ class Padded:
     """
 
     def __init__(self, values: Any, lengths: Any) -> None:
-        self.values, self.lengths = values, lengths
+        self.values, self.lengths = (np.asarray(v) if isinstance(v, list | tuple) else v for v in (values, lengths))
+        _check_lengths(self.values, self.lengths)
 
     @staticmethod
-    def of(sequences: Any, longest: int | None = None, dtype: Any = np.int32) -> Padded:
-        """Sequences one after the other as one padded array; what is beyond ``longest`` is cut off."""
-        cut = [np.asarray(s, dtype)[:longest] for s in sequences]
+    def of(sequences: Any, longest: int | None = None, dtype: Any = None) -> Padded:
+        """Sequences one after the other as one padded array; what is beyond ``longest`` is cut off.
+
+        Args:
+            sequences: of numbers, or of steps [length, ...] that have one shape.
+            longest: how many steps at most; None: those of the longest sequence.
+            dtype: of the values; None: that of the data, in 32 bits where it has 64.
+
+        Raises:
+            DataError: a sequence is text, a single number, or has steps of another shape than those before it.
+
+        Example:
+            >>> from sonde import Padded
+            >>> Padded.of([[0.5, 1.5], [0.25]]).values.tolist()
+            [[0.5, 1.5], [0.25, 0.0]]
+        """
+        cut = [_sequence(i, s)[:longest] for i, s in enumerate(sequences)]
+        dtype = _common(cut) if dtype is None else dtype
         width = longest or max((len(s) for s in cut), default=0)
-        inner = next((s.shape[1:] for s in cut if s.ndim > 1), ())
+        first, inner = next(((i, s.shape[1:]) for i, s in enumerate(cut) if len(s) or s.ndim > 1), (0, ()))
+        for i, s in enumerate(cut):
+            if len(s) and s.shape[1:] != inner:
+                raise DataError(
+                    f"all steps must have one shape; those of sequence {first} have {list(inner)}, those of sequence "
+                    f"{i} have {list(s.shape[1:])}"
+                )
         values = np.zeros((len(cut), max(width, 1), *inner), dtype)
         for row, sequence in zip(values, cut, strict=True):
             row[: len(sequence)] = sequence
@@ -144,7 +171,57 @@ class Padded:
     @classmethod
     def tree_unflatten(cls, _: None, leaves: Any) -> Padded:
         """For JAX."""
-        return cls(*leaves)
+        made = object.__new__(cls)  # leaves may be anything here
+        made.values, made.lengths = leaves
+        return made
+
+
+def _check_lengths(values: Any, lengths: Any) -> None:
+    """Refuse what are no lengths of these rows; numbers that are traced were checked when they were concrete."""
+    rows, longest = (*np.shape(values), 0, 0)[:2]
+    if np.ndim(values) < 2 or np.shape(lengths) != (rows,):
+        raise ShapeError(
+            "Padded needs values [rows, longest, ...] and a length a row; "
+            f"got {shape_of(values)} and {shape_of(lengths)}"
+        )
+    if np.dtype(lengths.dtype).kind not in "iu":
+        raise DataError(f"lengths of Padded must be whole numbers [rows]; got {shape_of(lengths)}")
+    if not isinstance(lengths, np.ndarray | jax.Array) or isinstance(lengths, Tracer):
+        return
+    known = np.asarray(lengths)
+    wrong = np.flatnonzero((known < 0) | (known > longest))
+    if wrong.size:
+        raise DataError(
+            f"lengths of Padded must be from 0 to {longest}, the steps that values have; row {wrong[0]} has "
+            f"{known[wrong[0]]}"
+        )
+
+
+def _sequence(i: int, given: Any) -> np.ndarray:
+    """A sequence as an array; what cannot be padded is refused."""
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise DataError(f"the steps of sequence {i} differ in shape, so they are no array of numbers") from None
+    if array.dtype.kind not in "fiub":
+        what = repr(given) if isinstance(given, str) else str(array.dtype)
+        raise DataError(
+            f"sequences are of numbers; sequence {i} is {what}. sd.data.read makes them of text by "
+            'Tokens("word"); by hand, number the words first'
+        )
+    if not array.ndim:
+        raise DataError(f"each sequence is a list of steps; sequence {i} is the single number {array}")
+    return array
+
+
+def _common(sequences: list[np.ndarray]) -> np.dtype:
+    """The dtype that holds the numbers of all sequences, in 32 bits where it has 64."""
+    found = np.result_type(*{s.dtype for s in sequences if s.size} or {np.dtype(np.int32)})
+    if found.kind in "iu" and found.itemsize == 8:
+        found = np.dtype(np.int32)
+        if any(abs(s).max() > np.iinfo(found).max for s in sequences if s.size):
+            raise DataError("sequences hold whole numbers beyond 32 bits; give them as floats, or say dtype=")
+    return np.dtype(np.float32) if found.kind == "f" and found.itemsize > 4 else found
 
 
 def _number(given: Any) -> Any:

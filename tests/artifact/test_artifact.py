@@ -409,3 +409,16 @@ def test_it_says_what_it_takes_and_gives(run):
 def test_an_artifact_that_cannot_be_is_refused_when_it_is_made(changes, said):
     with pytest.raises(ArgumentError, match=said):
         sd.Artifact(**{"network": small().network, "inputs": INPUTS} | changes)
+
+
+def test_sequences_of_different_lengths_are_predicted_for_in_memory_and_from_the_file(tmp_path, rng):
+    rows = [rng.normal(size=(n, 2)) for n in rng.integers(1, 6, 40)]
+    data = sd.data.Dataset.of(sd.Padded.of(rows), np.arange(40) % 2)
+    spec = sd.nn.Sequential(memory=sd.nn.LSTM(3, last=True), head=sd.nn.Dense(2))
+    run = sd.fit(spec, data, sd.Classify(), sd.Adam(1e-2), epochs=1, progress=False)
+    expected = np.asarray(run.network(data.test.x)).argmax(-1)
+    for artifact in (run.artifact, sd.load(run.artifact.save(tmp_path / "net.safetensors"))):
+        assert artifact.predict(data.test.x).astype(int).tolist() == expected.tolist()
+        assert artifact.predict(data.test.x[:3]).astype(int).tolist() == expected[:3].tolist()
+        with pytest.raises(ShapeError, match="takes sequences, Padded"):
+            artifact.predict(data.test.x.values)

@@ -26,6 +26,9 @@ def test_columns_are_a_mapping_and_attributes(rng):
     np.testing.assert_array_equal(columns["y"], y)
     assert {**columns}.keys() == {"x", "y"}
     assert repr(columns) == "5 rows of x float32[2], y int32"
+    steps = sd.Padded(np.ones((3, 5, 2), np.float32), np.ones(3, int))
+    sequences = Columns({"x": steps, "t": sd.Padded.of([[1, 2, 3]] * 3)})
+    assert repr(sequences) == "3 rows of x up to 5 steps of float32[2], t up to 3 steps of int32"
 
 
 def test_a_missing_column_names_the_nearest():

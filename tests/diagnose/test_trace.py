@@ -10,7 +10,7 @@ import pytest
 import sonde as sd
 from sonde import nn
 from sonde._batch import loss_of, scored
-from sonde._errors import ArgumentError, PathError
+from sonde._errors import ArgumentError, DataError, PathError
 from sonde.diagnose import backprop_trace
 from sonde.objectives import losses
 
@@ -319,3 +319,12 @@ def test_sequences_of_different_lengths_are_traced_step_by_step(rng, seed):
         rtol=1e-4,
         atol=1e-6,
     )
+
+
+def test_a_label_without_an_output_is_refused_and_no_loss_of_nan():
+    network = nn.build(nn.Dense(2), jnp.ones((1, 3)))
+    x = np.ones((4, 3), np.float32)
+    with pytest.raises(DataError, match="labels go up to 5, but the network has only 2 outputs"):
+        backprop_trace(network, {"x": x, "y": [0, 1, 0, 5]}, sd.Classify())
+    with pytest.raises(DataError, match="row 1 has -1"):
+        backprop_trace(network, {"x": x, "y": [0, -1, 0, 1]}, sd.Classify() + sd.L2(0.1))

@@ -170,13 +170,6 @@ def test_a_layer_that_does_not_treat_every_step_alone_is_found_out(rng):
         nn.build(nn.Sequential(mine=Sum()), sequences(rng))
 
 
-@pytest.mark.parametrize("lengths", [np.ones(3, np.int32), np.ones((4, 1), np.int32)], ids=["three", "column"])
-def test_lengths_must_be_one_a_row(lengths):
-    x = Padded(np.ones((4, 5, 3), np.float32), lengths)
-    with pytest.raises((ShapeError, LayerError), match=r"a length a row; got float32\[4, 5, 3\] and int32"):
-        nn.build(nn.Dense(2), x)
-
-
 # ------------------------------------------------------------------------------------ around it
 
 

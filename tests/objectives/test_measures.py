@@ -175,3 +175,27 @@ def test_over_batches_sharded_over_four_devices_it_is_the_same(seed):
     command = [sys.executable, "-c", SHARDED, str(Path(__file__).parent), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ) | flags, timeout=300)
     assert done.stdout.strip() == "the same", done.stderr
+
+
+# ---------------------------------------------------------------------- by hand
+
+
+def test_a_single_output_is_judged_by_hand_as_it_is_while_training():
+    logits, labels = jnp.array([[3.0], [-1.0], [-2.0]]), jnp.array([1, 0, 1])
+    assert accuracy(logits, labels).tolist() == [True, True, False]
+    assert accuracy([[3.0], [-1.0], [-2.0]], [1, 0, 1]).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("measure", [accuracy, TopK(2)])
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (jnp.zeros((3, 1), int), r"labels int32\[3, 1\]. Give labels\[..., 0\]"),
+        (jnp.eye(3), r"labels float32\[3, 3\]. Give labels.argmax\(-1\)"),
+        (jnp.zeros(3), r"labels float32\[3\]. One label a row"),
+        (jnp.zeros(2, int), r"labels int32\[2\]. One label a row"),
+    ],
+)
+def test_labels_that_are_not_one_a_row_are_refused(measure, labels, said):
+    with pytest.raises(ShapeError, match=said):
+        measure(jnp.zeros((3, 3)), labels)

@@ -21,8 +21,8 @@ from sonde.data.mapping import pieces
 from sonde.nn import Layer, Network, default_names, softmax
 from sonde.nn.network import layers
 from sonde.objectives.losses import MEANS, mean_of
+from sonde.objectives.measures import logits_of
 from sonde.objectives.metrics import Score, classification_metrics, regression_metrics
-from sonde.objectives.objectives import logits_of
 
 KIND = "network"
 

@@ -76,8 +76,15 @@ class Columns(Mapping[str, np.ndarray]):
         return len(next(iter(self._columns.values())))
 
     def __repr__(self) -> str:
-        each = (f"{k} {v.dtype}{list(v.shape[1:]) or ''}" for k, v in self._columns.items())
+        each = (f"{k} {_row(v)}" for k, v in self._columns.items())
         return f"{self.rows:,} rows of {', '.join(each)}"
+
+
+def _row(column: Any) -> str:
+    """What a row of a column is, in words: ``float32[28, 28]``, or ``up to 5 steps of float32[2]``."""
+    steps = isinstance(column, Padded)
+    each = f"{column.dtype}{list(column.shape[1 + steps :]) or ''}"
+    return f"up to {column.shape[1]} steps of {each}" if steps else each
 
 
 def _checked(name: str, column: Any, split: str) -> Any:
@@ -322,7 +329,7 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         """For notebooks: the columns of each split, how often each class is there, and what to know of them."""
-        kinds = {name: f"{c.dtype}{list(c.shape[1:]) or ''}" for name, c in self.train.items()}
+        kinds = {name: _row(c) for name, c in self.train.items()}
         rows = [[name, kind, *(f"{part.rows:,}" for part in self.splits.values())] for name, kind in kinds.items()]
         told = [] if self.encoder is None else self.encoder.summary()
         told += [f"look: {finding}" for finding in self.findings]

@@ -19,6 +19,7 @@ from sonde._types import Array, Variables
 from sonde._value import Value, show
 from sonde.nn.network import Bound, Network, tidy
 from sonde.nn.scope import Frame, Scope, everywhere, nowhere
+from sonde.objectives import Objective
 
 _META = ("path", "call", "kind")
 
@@ -152,6 +153,7 @@ def backprop_trace(
 
     Raises:
         ArgumentError: if there is no network, the batch has no columns, or the objective is none.
+        DataError: if a label is no class, or a target lies outside the loss's domain.
 
     Example:
         >>> import jax.numpy as jnp
@@ -180,6 +182,8 @@ def backprop_trace(
         if not isinstance(batch, Mapping) or not batch:
             raise ArgumentError(f"backprop_trace takes a batch as columns by name, {{'x': ...}}; got {batch!r}")
         batch = Batch.of(jax.tree.map(jnp.asarray, dict(batch), is_leaf=lambda c: isinstance(c, list)))
+    if isinstance(objective, Objective) and "y" in batch.columns:
+        objective = objective.admit(batch.columns, "traced")  # in a program a label that is no class gives NaN only
     found = tidy(_traced, network, batch, objective, key, train)
     loss, parts, gradients, layers = jax.device_get(found)
     return Trace(float(loss), {name: float(part) for name, part in parts.items()}, layers, gradients)

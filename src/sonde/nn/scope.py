@@ -285,7 +285,7 @@ def called(function: Callable, spec: Any, scope: Scope, xs: tuple, **options: An
     """
     if not any(isinstance(x, Padded) for x in xs):
         return function(scope, *xs, **options)
-    xs = tuple(_checked(x) if isinstance(x, Padded) else x for x in xs)
+    xs = tuple(x.with_values(x.values) if isinstance(x, Padded) else x for x in xs)  # filling is 0, whatever it was
     sequences = [x for x in xs if isinstance(x, Padded)]
     kind, where = getattr(spec, "padded", "itself"), scope.path or "the network"
     if kind == "refused":
@@ -314,16 +314,6 @@ def called(function: Callable, spec: Any, scope: Scope, xs: tuple, **options: An
             f"{shape_of(y)} of {shape_of(steps.values)}: rows and steps must stay"
         )
     return steps.with_values(y)
-
-
-def _checked(x: Padded) -> Padded:
-    """Sequences whose filling is 0, whatever it was."""
-    if len(jnp.shape(x.values)) < 2 or jnp.shape(x.lengths) != x.values.shape[:1]:
-        raise ShapeError(
-            "Padded needs values [rows, longest, ...] and a length a row; "
-            f"got {shape_of(x.values)} and {shape_of(x.lengths)}"
-        )
-    return x.with_values(x.values)
 
 
 def _one_name_one_layer(first: Any, second: Any, path: str) -> None:

@@ -18,7 +18,8 @@ from sonde._types import Number
 from sonde._value import Value, named, show
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
+    from jax.typing import ArrayLike
+    from jaxtyping import Array, Bool, Float, Shaped
 
 
 class Measure(Value):
@@ -52,9 +53,36 @@ class Measure(Value):
         return self
 
 
+def logits_of(outputs: Any) -> Any:
+    """A classifier's outputs as logits [rows, classes]: a single output z means the logits (0, z) of two classes.
+
+    softmax((0, z)) = (1 - sigmoid(z), sigmoid(z)), so one logistic unit is a classifier too.
+    """
+    if outputs.ndim == 2 and outputs.shape[1] == 1:
+        return jnp.concatenate([jnp.zeros_like(outputs), outputs], 1)
+    return outputs
+
+
+def _classified(measure: str, logits: Any, labels: Any) -> tuple[Any, Any]:
+    """Logits of two classes or more, and a whole-number label for each row of them."""
+    z, y = logits_of(jnp.asarray(logits)), jnp.asarray(labels)
+    if not z.ndim or y.shape != z.shape[:-1] or not jnp.issubdtype(y.dtype, jnp.integer):
+        remedies = {(*z.shape[:-1], 1): "Give labels[..., 0]", z.shape: "Give labels.argmax(-1)"}
+        raise ShapeError(
+            f"{measure} takes logits [rows, classes] and a whole-number label a row; got logits {shape_of(logits)} and "
+            f"labels {shape_of(labels)}. {remedies.get(y.shape, 'One label a row of logits is needed')}"
+        )
+    return z, y
+
+
 @named
-def accuracy(logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> Bool[Array, " rows"]:
-    """Whether the largest logit is the label's.
+def accuracy(
+    logits: Shaped[ArrayLike, "*rows classes"], labels: Shaped[ArrayLike, "..."]
+) -> Bool[Array, "*rows"]:
+    """Whether the largest logit is the label's; a single output z [rows, 1] stands for the logits 0 and z.
+
+    Raises:
+        ShapeError: there is not one whole-number label a row of logits.
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,7 +90,8 @@ def accuracy(logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) 
         >>> accuracy(jnp.array([[2.0, 1.0], [2.0, 1.0]]), jnp.array([0, 1])).tolist()
         [True, False]
     """
-    return logits.argmax(-1) == labels
+    z, y = _classified("accuracy", logits, labels)
+    return z.argmax(-1) == y
 
 
 class TopK(Measure):
@@ -93,8 +122,11 @@ class TopK(Measure):
         """``top_5_accuracy``."""
         return f"top_{self.k}_accuracy"
 
-    def __call__(self, logits: Float[Array, "rows classes"], labels: Int[Array, " rows"]) -> Bool[Array, " rows"]:
+    def __call__(
+        self, logits: Shaped[ArrayLike, "rows classes"], labels: Shaped[ArrayLike, "..."]
+    ) -> Bool[Array, " rows"]:
         """Whether fewer than k logits are larger than the label's."""
+        logits, labels = _classified(self.name, logits, labels)
         if self.k >= logits.shape[-1]:
             raise ArgumentError(f"every label is among the {self.k} likeliest of {logits.shape[-1]} classes")
         own = jnp.take_along_axis(logits, labels[:, None].astype(jnp.int32), 1)

@@ -14,7 +14,7 @@ from sonde._types import Number, Part
 from sonde._value import Value, show
 from sonde.objectives.losses import MEANS, cross_entropy, half_squared_error, mean_of
 from sonde.objectives.losses.given import lies_in_domain
-from sonde.objectives.measures import as_measures, measured
+from sonde.objectives.measures import as_measures, logits_of, measured
 from sonde.objectives.probabilities import refuse_probabilities
 from sonde.objectives.steps import by_step, place, targets
 
@@ -324,16 +324,6 @@ class Regress(Objective):
         rows = lambda each: batch.mean(each.reshape(len(batch), -1).mean(-1))
         metrics = {"mse": rows((said - target) ** 2), "mae": rows(abs(said - target))}
         return rows(each), metrics | measured(self.metrics, batch, said, target)
-
-
-def logits_of(outputs: Any) -> Any:
-    """A classifier's outputs as logits [rows, classes]: a single output z means the logits (0, z) of two classes.
-
-    softmax((0, z)) = (1 - sigmoid(z), sigmoid(z)), so one logistic unit is a classifier too.
-    """
-    if outputs.ndim == 2 and outputs.shape[1] == 1:
-        return jnp.concatenate([jnp.zeros_like(outputs), outputs], 1)
-    return outputs
 
 
 def _labels(given: Any, y: Any, whose: str = "") -> np.ndarray:
