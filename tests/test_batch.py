@@ -217,9 +217,9 @@ def test_lengths_are_whole_numbers_up_to_the_longest(as_array):
     ):
         with pytest.raises(DataError, match=said):
             Padded(values, as_array(lengths))
-    for given, lengths in ((values, [1, 2]), (np.ones(3), [1, 1, 1]), (values, [[1], [2], [3]])):
+    for wrong, lengths in ((values, [1, 2]), (np.ones(3), [1, 1, 1]), (values, [[1], [2], [3]])):
         with pytest.raises(ShapeError, match="a length a row; got"):
-            Padded(given, as_array(lengths))
+            Padded(wrong, as_array(lengths))
 
 
 def test_sequences_go_through_the_transformations_of_jax():

@@ -8,7 +8,7 @@ import pytest
 import sonde as sd
 from sonde import Padded, nn
 from sonde._batch import Batch
-from sonde._errors import LayerError, ShapeError
+from sonde._errors import ShapeError
 
 LENGTHS = np.array([2, 5, 0, 4], np.int32)
 
