@@ -10,6 +10,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import sklearn.metrics
 
 import sonde as sd
 from sonde import nn
@@ -321,3 +322,99 @@ def test_ctrl_c_is_a_request_a_second_one_an_order_and_where_it_is_ignored_nothi
         assert not asked.is_set() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+# ---------------------------------------------------------------------- what is easily confused
+
+
+def short(spec, objective, x=None, y=None, **options):
+    """A short run."""
+    x = np.ones((40, 3), np.float32) * np.arange(40)[:, None] / 40 if x is None else x
+    data = sd.data.Dataset({"x": x, "y": x[:, 0] if y is None else y})
+    return sd.fit(spec, data, objective, sd.SGD(1e-3), epochs=1, progress=False, **options)
+
+
+def by_numpy(prediction, target):
+    """A loss by NumPy, which compiled programs do not know."""
+    return np.square(np.asarray(prediction) - target)
+
+
+def by_choice(prediction, target):
+    """A loss that asks for numbers while they are not there."""
+    return prediction if (prediction > target).all() else target
+
+
+def by_scikit_learn(prediction, target):
+    """A metric of the host."""
+    return sklearn.metrics.r2_score(target, prediction)
+
+
+@pytest.mark.parametrize(
+    ("objective", "where"),
+    [
+        (lambda: sd.Regress(by_numpy), "by_numpy"),
+        (lambda: sd.Regress(by_choice), "by_choice"),
+        (lambda: sd.Regress(metrics=(by_scikit_learn,)), "by_scikit_learn"),
+    ],
+)
+def test_what_no_compiled_program_can_do_is_named_with_its_line(objective, where):
+    with pytest.raises(sd.SondeError, match=rf"in {where} \(test_run.py, line \d+\): use jax.numpy .* jnp.where"):
+        short(nn.Dense(1), objective())
+
+
+def test_a_loss_is_no_objective():
+    with pytest.raises(ArgumentError, match=r"Regress\(loss\) with a loss of .* got squared_error"):
+        short(nn.Dense(1), sd.objectives.squared_error)
+
+
+def test_arguments_of_fit_in_another_order_or_by_another_name_are_refused():
+    x, y, net = np.ones((20, 3)), np.arange(20) % 2, nn.Dense(2)
+    more = {"epochs": 1, "progress": False}
+    with pytest.raises(ArgumentError, match=r"fit\(network, \(x, y\), ...\), after the network; got float64\[20, 3\]"):
+        sd.fit(net, x, y, sd.Classify(), **more)
+    with pytest.raises(ArgumentError, match="the network comes first, then the data"):
+        sd.fit(sd.data.Dataset({"x": x, "y": y}), net, sd.Classify(), sd.SGD(0.1), **more)
+    with pytest.raises(ArgumentError, match="fit has no 'batch_size'; did you mean 'batch'"):
+        sd.fit(net, (x, y), sd.Classify(), sd.SGD(0.1), batch_size=3, **more)
+
+
+class Bare(sd.Objective):
+    """A mean that counts every row, whether it only fills up or not."""
+
+    def __call__(self, net, batch):
+        return ((net(batch.x)[:, 0] - batch.y) ** 2).mean()
+
+
+class Means(sd.Objective):
+    """The same by the batch, which knows the rows that count."""
+
+    def __call__(self, net, batch):
+        return batch.mean((net(batch.x)[:, 0] - batch.y) ** 2)
+
+
+class OfWeights(sd.Objective):
+    """A penalty of one's own: no rows are in it, so it is a number."""
+
+    def __call__(self, net, batch):
+        return 0.1 * sum((w**2).sum() for w in net.weights("**kernel").values())
+
+
+def test_a_loss_that_counts_filling_rows_is_told_of():
+    told = lambda objective, **more: [
+        line for line in short(nn.Dense(1), objective, **more).decisions if "look: " in line and "batch.mean" in line
+    ]
+    (line,) = told(Bare() + sd.L2(0.1))
+    assert line.startswith("look: Bare gives a bare number")
+    assert told(Means() + OfWeights()) == told(Bare(), batch=20) == []
+
+
+def test_images_in_which_a_convolution_finds_no_channels_are_told_of():
+    spec = nn.Sequential(conv=nn.Conv(2, 3), pool=nn.GlobalAveragePool(), head=nn.Dense(2))
+
+    def told(*shape):
+        run = short(spec, sd.Classify(), np.random.default_rng(0).normal(size=(40, *shape)), np.arange(40) % 2)
+        return [line for line in run.decisions if line.startswith("look: conv")]
+
+    assert "begin the network with nn.Reshape(12, 12, 1)" in told(12, 12)[0]
+    assert "give np.moveaxis(x, 1, -1)" in told(3, 8, 8)[0]
+    assert told(12, 12, 1) == []

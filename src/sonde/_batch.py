@@ -78,7 +78,8 @@ class Padded:
     """
 
     def __init__(self, values: Any, lengths: Any) -> None:
-        self.values, self.lengths = (np.asarray(v) if isinstance(v, list | tuple) else v for v in (values, lengths))
+        self.values: Any = np.asarray(values) if isinstance(values, list | tuple) else values
+        self.lengths: Any = np.asarray(lengths) if isinstance(lengths, list | tuple) else lengths
         _check_lengths(self.values, self.lengths)
 
     @staticmethod

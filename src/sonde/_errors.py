@@ -15,15 +15,20 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import os
 import traceback
 import types
-from collections.abc import Iterable
-from typing import Any
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.core import Tracer
+
+F = TypeVar("F", bound=Callable)
 
 
 class SondeError(Exception):
@@ -108,6 +113,23 @@ def check_interval(owner: object, name: str, interval: str, why: str = "") -> No
         hint = f" {why}" if why else ""
         raise ArgumentError(f"{name} of {type(owner).__name__} must be a number in {interval}; got {given!r}.{hint}")
 
+
+def known_options(function: F) -> F:
+    """The function, refusing an option that it does not have by the name of one that it has."""
+    names = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*given: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in names:
+                raise ArgumentError(f"{function.__name__} has no {name!r}{nearest(name, names)}")
+        return function(*given, **options)
+
+    return typing.cast(F, checked)
+
+
+TRACED = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
+"""What JAX raises where Python or NumPy asks for the numbers of an array inside a compiled program."""
 
 _HERE = os.path.dirname(__file__)
 _HIDDEN = (_HERE, os.path.dirname(jax.__file__))

@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError
+from sonde._batch import Batch, Mean
+from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, known_options, shape_of
 from sonde._store import read_json
 from sonde._value import from_json, show
 from sonde.artifact import load, names_note
@@ -18,7 +19,7 @@ from sonde.data import Augmented, Dataset
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
 from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
-from sonde.nn import Dropout, Layer, Network, default_names, identity
+from sonde.nn import Conv, Dropout, Layer, Network, default_names, identity
 from sonde.nn.network import as_network
 from sonde.objectives import Classify, Regress
 from sonde.objectives.objectives import method_of
@@ -42,6 +43,7 @@ from sonde.train.control import aim
 from sonde.train.memory import available, estimate
 
 
+@known_options
 def fit(
     network: Layer | Network,
     data: Dataset | tuple,
@@ -102,6 +104,8 @@ def fit(
         >>> run.outcome.words, bool(run.evaluate("test")["accuracy"].value > 0.9)
         ('finished', True)
     """
+    if isinstance(network, Dataset):
+        raise ArgumentError("the network comes first, then the data: fit(network, data, ...)")
     data, net, seed = as_dataset(data), as_network(network), checked_seed(seed)
     if plan is None:
         if objective is None or optimizer is None:
@@ -282,8 +286,9 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
         keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
         kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
         said.append(f"{label}keeps the network of the {kept[0]}")
-    if last := _dropped_answers(network, plan, data):
-        said.insert(0, last)
+    specs, gives, last = _traced(network, plan, data)
+    looks = _dropped_answers(specs, last), _axes(data.train.get("x"), specs, gives), *_bare_losses(network, plan, data)
+    said[:0] = [look for look in looks if look]
     if names := list(default_names(network.spec)):
         lasting = [n for n in names if any(p.startswith(n + "/") for p in network.params)]
         said += [names_note(lasting)] if lasting else []
@@ -292,22 +297,82 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
     return [*said, f"on {device_name()}"]
 
 
-def _dropped_answers(network: Network, plan: Plan, data: Dataset) -> str:
-    """What to say where the last thing that the network does is to leave some of its answers out; "" elsewhere."""
+def _traced(network: Network, plan: Plan, data: Dataset) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
+    """The layers that the inputs go through by path, what they give, and which give the answer; none if unknown."""
     objective = predictor(plan)
     if not isinstance(objective, Classify | Regress):
-        return ""
-    found: dict[str, Any] = {}
+        return {}, {}, set()
+    specs: dict[str, Any] = {}
+    last: set[str] = set()
 
     def trace(x: Any) -> Any:
         net = network.bind()
         y = method_of(net, objective.method)(x)
-        last = [path for path, made in net.outputs().items() if made is y]  # at rest dropout gives what it is given
-        found.update({path: net._frame.specs[path] for path in last})
-        return y
+        specs.update(net._frame.specs)
+        last.update(path for path, made in net.outputs().items() if made is y)  # at rest dropout gives what it is given
+        return net.outputs()
 
-    jax.eval_shape(trace, data.train["x"][:1])
-    for path, layer in found.items():
+    return specs, jax.eval_shape(trace, data.train["x"][:1]), last
+
+
+def _axes(x: Any, specs: dict[str, Any], gives: dict[str, Any]) -> str:
+    """What to say where a convolution takes what looks like images for series, or their height for channels."""
+    path = next((path for path, layer in specs.items() if isinstance(layer, Conv) and path in gives), None)
+    if path is None or not isinstance(x, np.ndarray):
+        return ""
+    shape, axes = x.shape[1:], len(gives[path].shape)
+    if len(shape) == 2 and shape[0] == shape[1] >= 8 and axes == 3:
+        return (
+            f"look: {path} takes a row of x {list(shape)} for a series of {shape[0]} steps with {shape[1]} channels; "
+            f"of grey images, begin the network with nn.Reshape({shape[0]}, {shape[1]}, 1)"
+        )
+    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] > 3 and axes == 4:
+        return (
+            f"look: {path} takes a row of x {list(shape)} for {shape[0]} x {shape[1]} pixels with {shape[2]} channels; "
+            "channels are the last axis, so give np.moveaxis(x, 1, -1)"
+        )
+    return ""
+
+
+def _bare_losses(network: Network, plan: Plan, data: Dataset) -> list[str]:
+    """What to say of objectives of one's own whose loss is a mean that counts rows which only fill up a batch."""
+    said = []
+    for phase in plan.phases:
+        full = not any(part.rows % min(phase.batch.size, part.rows) for part in data.splits.values())
+        if full and "weight" not in data.train:
+            continue
+        for term in [t for turn in phase.turns for t in getattr(turn.objective, "terms", (turn.objective,))]:
+            if type(term).__module__.partition(".")[0] != __name__.partition(".")[0] and _is_bare(network, term, data):
+                said.append(
+                    f"look: {type(term).__name__} gives a bare number of rows, in which those of weight 0, which only "
+                    "fill up a batch, count like others; give batch.mean(one entry a row)"
+                )
+    return said
+
+
+def _is_bare(network: Network, objective: Any, data: Dataset) -> bool:
+    """Whether an objective calls the network, and yet a part of its loss is no `Mean`."""
+    bare = False
+
+    def trace(columns: Any, key: Any) -> Any:
+        nonlocal bare
+        net = network.bind(key, train=True)
+        out = objective(net, Batch.of(columns))
+        parts = out[0] if type(out) is tuple else out
+        parts = parts.values() if isinstance(parts, dict) else [parts]
+        bare = bool(net._frame.used) and not all(isinstance(part, Mean) for part in parts)
+        return 0
+
+    try:
+        jax.eval_shape(trace, {name: column[:2] for name, column in data.train.items()}, jax.random.key(0))
+    except Exception:  # it may need more rows, or others, than these
+        return False
+    return bare
+
+
+def _dropped_answers(specs: dict[str, Any], last: set[str]) -> str:
+    """What to say where the last thing that the network does is to leave some of its answers out; "" elsewhere."""
+    for path, layer in ((path, specs[path]) for path in specs if path in last):
         if isinstance(layer, Dropout) and layer.rate > 0:
             return (
                 f"look: the network ends with {path}, {layer}, which while training makes some of its answers 0; "
@@ -340,8 +405,22 @@ def _as_observers(given: Any) -> tuple[Observer, ...]:
 
 
 def as_dataset(data: Any) -> Dataset:
-    """A dataset as it is, and ``(x, y)`` split."""
-    return data if isinstance(data, Dataset) else Dataset.of(*data)
+    """A dataset as it is, and ``(x, y)`` split.
+
+    Raises:
+        ArgumentError: it is neither.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, tuple | list) or not 1 <= len(data) <= 2:
+        raise ArgumentError(
+            f"data must be a Dataset or a pair, fit(network, (x, y), ...), after the network; got {_shortly(data)}"
+        )
+    return Dataset.of(*data)
+
+
+def _shortly(given: Any) -> str:
+    return shape_of(given) if hasattr(given, "shape") else type(given).__name__
 
 
 def checked_seed(seed: Any) -> int:

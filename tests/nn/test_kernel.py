@@ -682,9 +682,23 @@ def test_networks_are_equal_by_value(seed):
     assert one == same and hash(one) == hash(same)
     assert one != nn.build(spec, X, seed=seed + 1)
     assert one != one.replace(state={path: value + 1 for path, value in one.state.items()})
-    assert one != one.replace(params={path: v for path, v in one.params.items() if "bias" not in path})
+    assert one != nn.Network(spec, {path: v for path, v in one.params.items() if "bias" not in path}, one.state)
     assert one != one.replace(spec=nn.Sequential(a=nn.Dense(3), norm=nn.BatchNorm(momentum=0.5)))
     assert one != spec
+
+
+def test_parameters_are_replaced_all_at_once_and_by_their_paths():
+    net = nn.build(nn.Sequential(hidden=nn.Dense(5), head=nn.Dense(2)), X)
+    kernel = jnp.ones_like(net.params["hidden/kernel"])
+    assert float(net.replace(params={**net.params, "hidden/kernel": kernel}).params["hidden/kernel"].min()) == 1
+    with pytest.raises(PathError, match="'hidden/bias' are not among them: give {..net.params, 'hidden/kernel': ...}"):
+        net.replace(params={"hidden/kernel": kernel})
+    with pytest.raises(PathError, match="no parameter 'hidden/kernle'; did you mean 'hidden/kernel'"):
+        net.replace(params={**net.params, "hidden/kernle": kernel})
+    with pytest.raises(ShapeError, match=r"hidden/kernel is float32\[.*, 5\]; got float32\[5, .*\]"):
+        net.replace(params={**net.params, "hidden/kernel": kernel.T})
+    with pytest.raises(ArgumentError, match="a spec, params and a state; got 'parameters'"):
+        net.replace(parameters={})
 
 
 def test_a_network_that_is_not_a_number_somewhere_equals_itself():

@@ -199,3 +199,18 @@ def test_a_single_output_is_judged_by_hand_as_it_is_while_training():
 def test_labels_that_are_not_one_a_row_are_refused(measure, labels, said):
     with pytest.raises(ShapeError, match=said):
         measure(jnp.zeros((3, 3)), labels)
+
+
+def test_r2_of_labels_is_refused():
+    with pytest.raises(ShapeError, match="R2 is of quantities, for Regress"):
+        measured(sd.Classify(metrics=(R2(),)), jnp.eye(3), jnp.arange(3), jnp.ones(3))
+
+
+def of_seven(outputs, target):
+    """A metric that is wrong in its shapes."""
+    return outputs - jnp.ones(7)
+
+
+def test_a_metric_that_goes_wrong_is_named_with_what_it_was_given():
+    with pytest.raises(ShapeError, match=r"'of_seven' went wrong on outputs float32\[3\] and targets float32\[3\]: "):
+        measured(sd.Regress(metrics=(of_seven,)), *[jnp.ones(3)] * 3)

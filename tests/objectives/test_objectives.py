@@ -123,9 +123,13 @@ def test_balanced_class_weights_make_every_class_count_the_same(rng):
     ("y", "message"),
     [
         (np.array([0, 1, -1, 2]), "labels must be 0, 1, 2, ...; row 2 has -1"),
-        (np.array([0.0, 1.0]), r"labels must be whole numbers \[rows\]; got float64\[2\]. Regress takes other"),
-        (np.array([[0], [1]]), r"labels must be whole numbers \[rows\]; got int64\[2, 1\]"),
-        (np.array([True, False]), r"got bool\[2\]"),
+        (np.array([0.5, 1.0]), r"labels must be whole numbers \[rows\]; got float64\[2\]. Regress takes other"),
+        (np.array([0.0, 1.0]), r"got float64\[2\]. .*y.astype\(\"int32\"\); if they are quantities, Regress"),
+        (np.array([[0], [1]]), r"labels must be whole numbers \[rows\]; got int64\[2, 1\]. Give y\[:, 0\]$"),
+        (np.array([[0.0], [1.0]]), r"Give y\[:, 0\].astype\(\"int32\"\)"),
+        (np.eye(2), r"one-hot: give y.argmax\(-1\)"),
+        (np.array([[0, 1, 1], [2, 0, 1]]), r"a label for each step of a sequence, give sd.Padded\(y, lengths\)"),
+        (np.array([True, False]), r"got bool\[2\]. .*y.astype\(\"int32\"\)"),
     ],
     ids=str,
 )
@@ -139,7 +143,8 @@ def test_a_label_beyond_the_outputs_is_refused_with_its_value(rng):
     objective = sd.Classify().prepare({"y": np.array([0, 1, 7] * 3)})
     with pytest.raises(DataError, match=r"labels go up to 7, but the network has only 3 outputs; .*nn\.Dense\(8\)"):
         judged(objective, rows(rng, 3, 3), np.array([0, 1, 2]))
-    with pytest.raises(DataError, match="labels go up to 2, but the network has only 2 outputs"):  # one logistic unit
+    beyond = r"labels go up to 2, but the network has only 2 outputs; .*Dense\(3\) \(or give y - 1, if labels count"
+    with pytest.raises(DataError, match=beyond):  # one logistic unit
         judged(sd.Classify().prepare({"y": np.array([0, 1, 2])}), rows(rng, 3, 1), np.array([0, 1, 2]))
     assert np.isnan(judged(sd.Classify(), rows(rng, 3, 3), np.array([0, 1, 7]))[0])  # unprepared: never another's loss
 
@@ -164,6 +169,17 @@ def test_logits_of_another_rank_are_refused(rng):
             lambda: sd.Classify(class_weight=(1.0, 2.0)).prepare({"y": np.array([0, 2, 2])}),
             "2 numbers, but .* 3 classes",
         ),
+        (lambda: sd.Classify(class_weight=(1.0, -5.0)), r"0 or above; got \(1, -5\)"),
+        (lambda: sd.Classify(class_weight=("a", 1.0)), "0 or above"),
+        (lambda: sd.Classify(class_weight=(0.0, 0)), "every number of class_weight is 0"),
+        (lambda: sd.Classify(class_weight={1: 5.0, 0: 1.0}), r"in their order; give \(1.0, 5.0\), not"),
+        (lambda: sd.Classify(class_weight=5.0), "a number a class; got 5.0"),
+        (lambda: judged(sd.Classify(class_weight=(1.0, 5.0, 2.0)), np.eye(2), np.arange(2)), "3 numbers, .* 2 classes"),
+        (lambda: sd.Classify(hinge), r"first argument of Classify is smoothing.*give Classify\(loss=hinge\)"),
+        (lambda: sd.Classify(loss="hinge"), r"loss of Classify is a function, as in Classify\(loss=hinge\)"),
+        (lambda: sd.Classify(loss=binary_cross_entropy), r"ends in nn.Dense\(1\) is the binary.*Regress\(binary"),
+        (lambda: sd.Classify(loss=poisson), r"poisson is of numbers.*Regress\(poisson\) takes such"),
+        (lambda: sd.Regress("mse"), r"loss of Regress is a function.*sonde.objectives; got 'mse'"),
         (lambda: sd.Regress(unit=0.0), "unit of Regress must be a number in"),
         (lambda: sd.L2(-1.0), "rate of L2 must be a number in"),
         (lambda: sd.L1L2(1.0, -1.0), "l2 of L1L2 must be a number in"),

@@ -100,7 +100,8 @@ def _checked(name: str, column: Any, split: str) -> Any:
     if array.dtype.kind not in "fiub":
         raise DataError(
             f"column {name!r} of the {split} split holds {array.dtype} values; arrays of numbers are needed "
-            "(turn categories into whole numbers first)"
+            "(sd.data.read numbers categories and keeps their names; of an array of names, "
+            "names, y = np.unique(y, return_inverse=True))"
         )
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what is beyond 32 bits becomes infinite, and is refused as such

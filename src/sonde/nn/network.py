@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._batch import Batch, Padded
-from sonde._errors import ArgumentError, LayerError, MemberError, PathError, SondeError, nearest, shape_of, spare
+from sonde._errors import (
+    TRACED,
+    ArgumentError,
+    LayerError,
+    MemberError,
+    PathError,
+    ShapeError,
+    SondeError,
+    nearest,
+    shape_of,
+    spare,
+)
 from sonde._html import table
 from sonde._random import root
 from sonde._tree import Patterns, match, parent, select
@@ -271,7 +284,18 @@ class Network:
         return select(self.params, pattern)
 
     def replace(self, **changes: Any) -> Network:
-        """The same network with another ``spec``, ``params`` or ``state``."""
+        """The same network with another ``spec``, ``params`` or ``state``.
+
+        Params are all of them, as in ``net.replace(params={**net.params, "head/kernel": w})``.
+
+        Raises:
+            PathError: a parameter is missing or unknown; says which.
+            ShapeError: a parameter has another shape than before.
+        """
+        if unknown := changes.keys() - {"spec", "params", "state"}:
+            raise ArgumentError(f"a network has a spec, params and a state; got {min(unknown)!r}")
+        if "params" in changes and "spec" not in changes and self.params:
+            _same_paths(self.params, changes["params"])
         return dataclasses.replace(self, **changes)
 
     def summary(self, *xs: Any) -> str:
@@ -313,6 +337,20 @@ class Network:
     def tree_unflatten(cls, _: None, children: Any) -> Network:
         """For JAX."""
         return cls(*children)
+
+
+def _same_paths(own: Variables, given: Any) -> None:
+    """Refuse parameters that a spec does not have, or of which some are missing or have another shape."""
+    if unknown := given.keys() - own.keys():
+        raise PathError(f"the network has no parameter {min(unknown)!r}{nearest(min(unknown), own)}")
+    if missing := own.keys() - given.keys():
+        raise PathError(
+            f"replace(params=...) takes all parameters, and {', '.join(map(repr, sorted(missing)))} are not among "
+            f"them: give {{**net.params, {min(given, default='path')!r}: ...}}"
+        )
+    for path, value in given.items():
+        if np.shape(value) != own[path].shape:
+            raise ShapeError(f"{path} is {shape_of(own[path])}; got {shape_of(value)}")
 
 
 def layers(network: Network, *xs: Any) -> list[list[str]]:
@@ -368,10 +406,28 @@ def tidy(function: Callable, *args: Any) -> Any:
     except SondeError as error:
         error.__notes__ = [n for n in getattr(error, "__notes__", []) if "JAX" not in n]
         raise error.with_traceback(spare(error)) from None
+    except TRACED as error:
+        own = spare(error)
+        raise LayerError(
+            "an array was asked for its numbers inside a compiled program, where it has none yet"
+            f"{_where(own)}: use jax.numpy in place of NumPy and scikit-learn, and jnp.where(a > b, x, y) in place of "
+            "if"
+        ).with_traceback(own) from None
     except TypeError as error:
         if is_forward_mode(error):
             raise LayerError(f"the network {FORWARD_MODE}").with_traceback(spare(error)) from None
         raise
+
+
+def _where(frames: types.TracebackType | None) -> str:
+    """The innermost of some frames that is in no installed package, in words."""
+    found = ""
+    while frames is not None:
+        code = frames.tb_frame.f_code
+        if "site-packages" not in code.co_filename:
+            found = f", in {code.co_name} ({os.path.basename(code.co_filename)}, line {frames.tb_lineno})"
+        frames = frames.tb_next
+    return found
 
 
 @jax.jit

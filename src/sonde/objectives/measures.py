@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._batch import Batch, Mean
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import TRACED, ArgumentError, ShapeError, SondeError, shape_of, spare
 from sonde._types import Number
 from sonde._value import Value, named, show
 
@@ -126,11 +126,11 @@ class TopK(Measure):
         self, logits: Shaped[ArrayLike, "rows classes"], labels: Shaped[ArrayLike, "..."]
     ) -> Bool[Array, " rows"]:
         """Whether fewer than k logits are larger than the label's."""
-        logits, labels = _classified(self.name, logits, labels)
-        if self.k >= logits.shape[-1]:
-            raise ArgumentError(f"every label is among the {self.k} likeliest of {logits.shape[-1]} classes")
-        own = jnp.take_along_axis(logits, labels[:, None].astype(jnp.int32), 1)
-        larger = (logits > jnp.broadcast_to(own, logits.shape)).sum(-1)
+        z, y = _classified(self.name, logits, labels)
+        if self.k >= z.shape[-1]:
+            raise ArgumentError(f"every label is among the {self.k} likeliest of {z.shape[-1]} classes")
+        own = jnp.take_along_axis(z, y[:, None].astype(jnp.int32), 1)
+        larger = (z > jnp.broadcast_to(own, z.shape)).sum(-1)
         return (larger < self.k) & jnp.isfinite(own[:, 0])
 
 
@@ -184,6 +184,11 @@ class R2(Measure):
     def __call__(self, outputs: Float[Array, " rows *shape"], target: Float[Array, " rows *shape"]) -> Any:
         """(t - p)^2, t and t^2, [rows, 3, outputs]."""
         p, t = (v.reshape(len(v), -1) - self.center for v in (outputs, target))
+        if p.shape != t.shape:
+            raise ShapeError(
+                f"R2 is of quantities, for Regress, and takes predictions and targets of one shape; got "
+                f"{shape_of(outputs)} and {shape_of(target)}"
+            )
         return jnp.stack([(t - p) ** 2, t, t**2], 1)
 
 
@@ -237,7 +242,15 @@ def measured(metrics: tuple[Measure, ...], batch: Batch, outputs: Any, target: A
     """Each measure of a batch, by name, as sums that merge."""
     found = {}
     for metric in metrics:
-        rows = jnp.asarray(metric(outputs, target))
+        try:
+            rows = jnp.asarray(metric(outputs, target))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, (SondeError, *TRACED)):
+                raise
+            raise ShapeError(
+                f"the metric {metric.name!r} went wrong on outputs {shape_of(outputs)} and targets {shape_of(target)}: "
+                f"{str(error).strip().splitlines()[0]}"
+            ).with_traceback(spare(error)) from None
         if rows.shape[:1] != (len(batch),):
             raise ShapeError(
                 f"the metric {metric.name!r} must give one entry a row, [{len(batch)}, ...]; got {shape_of(rows)}"

@@ -7,16 +7,43 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from sonde._batch import Batch, scored
-from sonde._errors import ArgumentError, DataError, ShapeError, check_interval, shape_of
+from sonde._errors import ArgumentError, DataError, ShapeError, check_interval, inside, shape_of
 from sonde._types import Number, Part
 from sonde._value import Value, show
-from sonde.objectives.losses import MEANS, cross_entropy, half_squared_error, mean_of
+from sonde.objectives.losses import (
+    MEANS,
+    absolute_error,
+    absolute_percentage_error,
+    binary_cross_entropy,
+    cosine_distance,
+    cross_entropy,
+    half_squared_error,
+    huber,
+    kl_divergence,
+    mean_of,
+    poisson,
+    squared_error,
+)
 from sonde.objectives.losses.given import lies_in_domain
 from sonde.objectives.measures import as_measures, logits_of, measured
 from sonde.objectives.probabilities import refuse_probabilities
 from sonde.objectives.steps import by_step, place, targets
+
+ELEMENTWISE = (
+    absolute_error,
+    absolute_percentage_error,
+    binary_cross_entropy,
+    cosine_distance,
+    half_squared_error,
+    huber,
+    kl_divergence,
+    poisson,
+    squared_error,
+)
+"""The losses of numbers against numbers; others are of labels."""
 
 _NAMED = " (sd.data.read makes it of the column that target= names)"
 
@@ -154,9 +181,13 @@ class Classify(Objective):
 
     def check(self) -> None:
         """Refuse what cannot be a smoothing, a class weight or a metric."""
+        if callable(self.smoothing):
+            raise ArgumentError(
+                f"the first argument of Classify is smoothing, a number; give Classify(loss={show(self.smoothing)})"
+            )
         check_interval(self, "smoothing", "[0, 1)")
-        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
-            raise ArgumentError(f"class_weight must be 'balanced' or a number a class; got {self.class_weight!r}")
+        _check_class_weight(self.class_weight)
+        _check_loss(self, "Classify(loss=hinge)", takes_labels=True)
         if self.loss is not cross_entropy and isinstance(self.smoothing, int | float) and self.smoothing:
             raise ArgumentError(f"smoothing is for cross_entropy; Classify has the loss {show(self.loss)}")
         object.__setattr__(self, "metrics", as_measures(self, self.metrics))
@@ -179,8 +210,8 @@ class Classify(Objective):
         if isinstance(weights, str):
             count = np.bincount(y, np.asarray(columns.get("weight", np.ones(len(y)))), classes)
             weights = (count.sum() / (np.count_nonzero(count) * np.where(count, count, np.inf))).astype(np.float32)
-        if weights is not None and np.shape(weights)[-1] < classes:
-            raise ArgumentError(f"class_weight has {np.shape(weights)[-1]} numbers, but there are {classes} classes")
+        if weights is not None and _many(weights) < classes:
+            raise ArgumentError(f"class_weight has {_many(weights)} numbers, but there are {classes} classes")
         metrics = tuple(m.prepare(columns) for m in self.metrics)
         return self.replace(classes=classes, class_weight=weights, metrics=metrics)
 
@@ -188,10 +219,10 @@ class Classify(Objective):
         """Check the labels of a split; the network must have an output for each of them, too."""
         y = _labels(columns["y"], targets(columns)["y"], f" of the {split} split")
         classes = max(self.classes, int(y.max()) + 1)
-        if self.class_weight is not None and np.shape(self.class_weight)[-1] < classes:
+        if self.class_weight is not None and _many(self.class_weight) < classes:
             where = place(columns["y"], int(y.argmax()))
             raise ArgumentError(
-                f"class_weight has {np.shape(self.class_weight)[-1]} numbers, but {where} of the {split} split has the "
+                f"class_weight has {_many(self.class_weight)} numbers, but {where} of the {split} split has the "
                 f"label {classes - 1}, which no training row has; say Classify(classes={classes}), or leave it out"
             )
         return self.replace(classes=classes)
@@ -204,10 +235,17 @@ class Classify(Objective):
         refuse_probabilities(net, self.loss, lambda net: method_of(net, self.method)(x))
         if logits.ndim != 2:
             raise ShapeError(f"Classify needs logits [rows, classes]; got {shape_of(logits)}")
-        if self.classes > logits.shape[-1]:
+        outputs = logits.shape[-1]
+        if self.classes > outputs:
+            first = " (or give y - 1, if labels count from 1)" if self.classes == outputs + 1 else ""
             raise DataError(
-                f"labels go up to {self.classes - 1}, but the network has only {logits.shape[-1]} outputs; "
-                f"end it with nn.Dense({self.classes})"
+                f"labels go up to {self.classes - 1}, but the network has only {outputs} outputs; "
+                f"end it with nn.Dense({self.classes}){first}"
+            )
+        if self.class_weight is not None and _many(self.class_weight) > outputs:
+            raise ArgumentError(
+                f"class_weight has {_many(self.class_weight)} numbers, but there are {outputs} classes; "
+                "give one number for each class"
             )
         target: Any = labels
         if jnp.issubdtype(target.dtype, jnp.floating):
@@ -278,6 +316,7 @@ class Regress(Objective):
 
     def check(self) -> None:
         """Refuse a unit that cannot be divided by, or that logits cannot have."""
+        _check_loss(self, "Regress(absolute_error)", takes_labels=False)
         check_interval(self, "unit", "(0, inf)")
         if self._named() in MEANS and isinstance(self.unit, int | float) and self.unit != 1:
             raise ArgumentError(
@@ -330,11 +369,60 @@ def _labels(given: Any, y: Any, whose: str = "") -> np.ndarray:
     """Labels as an array, those of steps one after the other; what is no class is refused."""
     y = np.asarray(y)
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        got = f"got {shape_of(given)}. Regress takes other numbers"
-        raise DataError(f"labels{whose} must be whole numbers [rows]; {got}")
+        raise DataError(f"labels{whose} must be whole numbers [rows]; got {shape_of(given)}. {_as_labels(y)}")
     if y.min() < 0:
         raise DataError(f"labels{whose} must be 0, 1, 2, ...; {place(given, int(y.argmin()))} has {int(y.min())}")
     return y
+
+
+def _as_labels(y: np.ndarray) -> str:
+    """How to make labels of what is none."""
+    whole = y.dtype.kind in "iub" or bool((y == np.round(y)).all())
+    if whole and y.ndim == 2 and y.shape[1] == 1:
+        return "Give y[:, 0]" + ("" if y.dtype.kind in "iu" else '.astype("int32")')
+    if whole and y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(1) == 1).all():
+        return "They are one-hot: give y.argmax(-1)"
+    if whole and y.ndim == 1:
+        return 'If they are classes, give y.astype("int32"); if they are quantities, Regress takes them'
+    if whole and y.ndim == 2:
+        return "If they are a label for each step of a sequence, give sd.Padded(y, lengths)"
+    return "Regress takes other numbers"
+
+
+def _check_class_weight(given: Any) -> None:
+    """Refuse what is no number for each class; what is traced was checked when it was concrete."""
+    if given is None or (isinstance(given, str) and given == "balanced"):
+        return
+    if isinstance(given, Mapping):
+        numbers = tuple(given[k] for k in sorted(given))
+        raise ArgumentError(f"class_weight is a number for each class, in their order; give {numbers}, not {given}")
+    if not isinstance(given, tuple) and not getattr(given, "shape", ()):
+        raise ArgumentError(f"class_weight must be 'balanced' or a number a class; got {given!r}")
+    each = given if isinstance(given, tuple) else (given,)
+    if not all(inside(w, "[0, inf)") for w in each):
+        raise ArgumentError(f"the numbers of class_weight must be 0 or above; got {show(given)}")
+    if not any(isinstance(w, Tracer) or np.any(w) for w in each):
+        raise ArgumentError("every number of class_weight is 0, so no row would count")
+
+
+def _many(weights: Any) -> int:
+    """For how many classes there are weights."""
+    return len(weights) if isinstance(weights, tuple) else np.shape(weights)[-1]
+
+
+def _check_loss(objective: Any, example: str, takes_labels: bool) -> None:
+    """Refuse a loss that is no function, or one of Sonde that is of other targets."""
+    loss, kind = objective.loss, type(objective).__name__
+    if isinstance(loss, type) or not callable(loss):
+        raise ArgumentError(f"loss of {kind} is a function, as in {example}, with sonde.objectives; got {loss!r}")
+    if takes_labels and loss in ELEMENTWISE:
+        remedy = f"Regress({show(loss)}) takes such targets"
+        if loss is binary_cross_entropy:
+            remedy = (
+                "Classify() of a network that ends in nn.Dense(1) is the binary cross-entropy of two classes; for "
+                "many answers of yes or no at once, Regress(binary_cross_entropy)"
+            )
+        raise ArgumentError(f"{show(loss)} is of numbers, entry by entry, and Classify is of labels. {remedy}")
 
 
 def method_of(net: Any, name: str) -> Callable:

@@ -118,7 +118,7 @@ def _without_constants(network: Network, link: Link) -> Network:
         added = moved.astype(np.float64) @ kernel.astype(np.float64).reshape(-1, *kernel.shape[-2:]).sum(0)
         bias = np.asarray(network.params.get(f"{path}/bias", np.zeros(kernel.shape[-1], kernel.dtype)))
         bias = jnp.asarray((bias + added).astype(bias.dtype))
-        network = network.replace(params=network.params | {f"{path}/bias": bias})
+        network = Network(network.spec, network.params | {f"{path}/bias": bias}, network.state)
     return _without(network, link, constant)
 
 
@@ -145,7 +145,7 @@ def _without(network: Network, link: Link, gone: np.ndarray) -> Network:
                 held[name] = held[name][wide(kept, held[name].shape[-1])]
     kernel = f"{link.taker[0]}/kernel"
     params[kernel] = params[kernel][..., link.spread(network, kept), :]
-    return network.replace(params=params, state=state)
+    return Network(network.spec, params, state)  # its spec follows when all links are done
 
 
 def _resized(spec: Any, path: str, params: Variables) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from sonde._errors import ArgumentError, check_interval
 from sonde._tree import Patterns
 from sonde._types import Number, Part
-from sonde._value import Value
+from sonde._value import Value, show
 from sonde.optim import as_optimizer
 
 
@@ -39,9 +39,11 @@ class Turn(Value):
         for part in (self.objective, self.optimizer):
             if isinstance(part, type):
                 raise ArgumentError(f"a turn takes values, not classes: write {part.__name__}(...)")
-        if not callable(self.objective):
+        if not callable(self.objective) or not isinstance(self.objective, Value):
+            given = show(self.objective) if callable(self.objective) else repr(self.objective)
             raise ArgumentError(
-                f"objective must be a function of (net, batch), such as Classify(); got {self.objective!r}"
+                "objective must be a function of (net, batch) that is a value, such as Classify(), Regress(loss) with "
+                f"a loss of (prediction, target), or a class of your own made from sd.Objective; got {given}"
             )
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         if not isinstance(self.repeats, int) or self.repeats < 1:
