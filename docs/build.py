@@ -37,6 +37,7 @@ PAGES = [
             {"Hidden layers": "explain/hidden-layers.md"},
             {"Initializers and activations": "explain/initializers.md"},
             {"Capacity": "explain/capacity.md"},
+            {"Regularization": "explain/regularization.md"},
             {"What to begin with": "explain/defaults.md"},
             {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},
