@@ -251,7 +251,7 @@ def mistaken(ended):
         (["train", "digits", "--set", "epochs=0"], "lasts a number of epochs or of steps"),
         (["train", "digits", "--set", "hidden=0"], "units of Dense must be a whole number of at least 1; got 0"),
         (["train", "digits", "--set", "dropout=1"], "rate of Dropout"),
-        (["train", "digits", "--set", "repeats=0"], "repeats must be a whole number of at least 1; got 0"),
+        (["train", "digits", "--set", "repeats=0"], "repeats of Digits must be a whole number of at least 1; got 0"),
         (["train", "mnist", "--set", "rows=-4"], "rows must be at least 0; got -4"),
         (["train", "mnist", "--set", "hidden=3,b"], "a whole number or several, as in 300,50; got '3,b'"),
         (["resume"], "requires an argument"),

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import math
 import os
 import traceback
 import types
@@ -130,6 +131,20 @@ def known_options(function: F) -> F:
 
 TRACED = (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError)
 """What JAX raises where Python or NumPy asks for the numbers of an array inside a compiled program."""
+
+
+def is_whole(number: object, least: float = -math.inf) -> bool:
+    """Whether something is a whole number of at least ``least``; one of NumPy is one too, a truth is none."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= least)
+
+
+def check_whole(owner: object, name: str, least: int = 1) -> None:
+    """Refuse a field that is not a whole number of at least ``least``."""
+    given = getattr(owner, name)
+    if not is_whole(given, least):
+        kind = type(owner).__name__
+        raise ArgumentError(f"{name} of {kind} must be a whole number of at least {least}; got {given!r}")
+
 
 _HERE = os.path.dirname(__file__)
 _HIDDEN = (_HERE, os.path.dirname(jax.__file__))

@@ -31,6 +31,21 @@ KINDS: dict[str, type[Value]] = {}
 FUNCTIONS: dict[str, Callable] = {}
 """Every function that has a name in files (activations, elementwise losses), by that name."""
 
+ELSEWHERE = {
+    "return_sequences": "last=True for the last step alone, and every step unless told",
+    "use_bias": "bias_init=None for no bias",
+    "kernel_initializer": "kernel_init",
+    "bias_initializer": "bias_init",
+    "filters": "channels",
+    "kernel_size": "size",
+    "pool_size": "size",
+    "strides": "stride",
+    "dilation_rate": "dilation",
+    "learning_rate": "rate",
+    "lr": "rate",
+}
+"""What arguments that other libraries have are here."""
+
 F = TypeVar("F", bound=Callable)
 V = TypeVar("V", bound="Value")
 _HOME = __name__.partition(".")[0]
@@ -107,7 +122,10 @@ class Value:
             _enroll(KINDS, registered or cls.__name__, cls)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+        raise dataclasses.FrozenInstanceError(
+            f"cannot assign to field {name!r}: a {type(self).__name__} does not change once it is made. Its fields are "
+            f"written in its class, as in `{name}: Any`, without an __init__; replace({name}=...) gives a changed one"
+        )
 
     def __delattr__(self, name: str) -> None:
         raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
@@ -120,14 +138,16 @@ class Value:
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             given: Any = getattr(self, f.name)
-            if isinstance(given, list):
-                given = tuple(given)
-                object.__setattr__(self, f.name, given)
-            if f.name in self._static and "<" in getattr(given, "__qualname__", ""):
+            plain: Any = _plain(tuple(given) if isinstance(given, list) else given)
+            if plain is not given:
+                object.__setattr__(self, f.name, plain)
+            if f.name in self._static and "<" in getattr(plain, "__qualname__", ""):
                 raise ArgumentError(
                     f"{f.name} of {type(self).__name__} is a function made on the spot "
-                    f"({given.__qualname__}), which equals no other and so compiles again each time; "
-                    "use a function defined at the top of a module, or a Value"
+                    f"({plain.__qualname__}), which equals no other and so compiles again each time; "
+                    "use a function defined at the top of a module, or a Value. What a library makes on the spot, such "
+                    "as jax.nn.initializers.he_normal(), is often here by name (nn.he_normal); else call it in a "
+                    "function of your own"
                 )
         self.check()
 
@@ -175,6 +195,13 @@ class Value:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+def _plain(given: Any) -> Any:
+    """A number of NumPy, such as a count that was computed, as the number of Python that it is."""
+    if type(given) is tuple and any(isinstance(part, np.generic | tuple) for part in given):
+        return tuple(map(_plain, given))
+    return given.item() if isinstance(given, np.generic) else given
+
+
 def _filled(self: Value, *given: Any, **named: Any) -> None:
     """The ``__init__`` of every value that has none of its own: fields in order or by name."""
     kind, fields = type(self).__name__, dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
@@ -184,7 +211,8 @@ def _filled(self: Value, *given: Any, **named: Any) -> None:
     values = dict(zip(names, given, strict=False))
     for name in named:
         if name in values or name not in names:
-            what = f"got {name!r} twice" if name in values else f"has no {name!r}{nearest(name, names)}"
+            here = f"; here it is {ELSEWHERE[name]}" if name in ELSEWHERE else nearest(name, names)
+            what = f"got {name!r} twice" if name in values else f"has no {name!r}{here}"
             raise ArgumentError(f"{kind} {what}")
     values |= named
     for f in fields:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sonde._errors import ArgumentError
+from sonde._errors import ArgumentError, is_whole
 from sonde._types import Variables
 from sonde.artifact import Artifact
 from sonde.data import Bootstrap, Dataset, Sampler
@@ -222,7 +222,7 @@ def _samplers(batch: Any, members: Any) -> list[Sampler]:
     """A sampler for each member."""
     if isinstance(batch, tuple | list):
         return [as_sampler(one) for one in batch]
-    if isinstance(members, bool) or not isinstance(members, int) or members < 1:
+    if not is_whole(members, 1):
         raise ArgumentError(f"members must be a whole number of at least 1; got {members!r}")
     sampler = batch if isinstance(batch, Sampler) else Bootstrap(as_sampler(batch).size)
     if not isinstance(sampler, Bootstrap):

@@ -11,7 +11,15 @@ import jax
 import numpy as np
 
 from sonde._batch import Batch, Mean
-from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, known_options, shape_of
+from sonde._errors import (
+    ArgumentError,
+    FormatError,
+    ResumeError,
+    SondeError,
+    is_whole,
+    known_options,
+    shape_of,
+)
 from sonde._store import read_json
 from sonde._value import from_json, show
 from sonde.artifact import load, names_note
@@ -429,6 +437,6 @@ def checked_seed(seed: Any) -> int:
     Raises:
         ArgumentError: it is none, or not one of 32 bits.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+    if not is_whole(seed, 0) or seed >= 2**32:
         raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
     return int(seed)

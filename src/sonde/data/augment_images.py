@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jax import lax
 
-from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
+from sonde._errors import ArgumentError, ShapeError, check_interval, is_whole, shape_of
 from sonde._random import below, derive, uniform
 from sonde._types import Array, Number
 from sonde.data.augment import Augmentation
@@ -96,7 +96,7 @@ class Crop(Augmentation):
                 raise ArgumentError(f"size of Crop must be (height, width); got {self.size!r}")
             given += [("size", n, 1) for n in self.size]
         for name, n, least in given:
-            if not isinstance(n, int) or isinstance(n, bool) or n < least:
+            if not is_whole(n, least):
                 raise ArgumentError(f"{name} of Crop must be whole numbers of at least {least}; got {n!r}")
 
     def __call__(self, key: Array, x: Shaped[Array, "..."]) -> Shaped[Array, "..."]:

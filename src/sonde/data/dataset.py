@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sonde._batch import Padded
-from sonde._errors import ArgumentError, DataError, MemberError, nearest, shape_of
+from sonde._errors import ArgumentError, DataError, MemberError, is_whole, nearest, shape_of
 from sonde._html import listed, table
 from sonde._store import fingerprint
 from sonde.data.checks import examine
@@ -158,7 +158,7 @@ class Dataset:
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        if self.chunk is not None and (not isinstance(self.chunk, int) or self.chunk is True or self.chunk < 1):
+        if self.chunk is not None and not is_whole(self.chunk, 1):
             raise ArgumentError(f"chunk of a Dataset must be a number of rows, at least 1; got {self.chunk!r}")
         for split in ("train", "valid", "test"):
             given = getattr(self, split)
@@ -276,7 +276,7 @@ class Dataset:
 
     def _of_each(self, per_class: int, seed: int) -> np.ndarray:
         """So many training rows of each class, in their order."""
-        if not isinstance(per_class, int) or isinstance(per_class, bool) or per_class < 1:
+        if not is_whole(per_class, 1):
             raise ArgumentError(f"per_class must be a whole number of at least 1; got {per_class!r}")
         self._one_a_row()
         counts = np.bincount(self.train.y, minlength=self.classes)

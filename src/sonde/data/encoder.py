@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sonde._errors import ArgumentError, DataError, SourceError, nearest, shape_of
+from sonde._errors import ArgumentError, DataError, SourceError, check_whole, nearest, shape_of
 from sonde._value import Value
 from sonde.data.dates import Date, formats_of
 from sonde.data.encoding import (
@@ -64,9 +64,7 @@ class Windows(Value):
     def check(self) -> None:
         """Refuse windows of no rows, and targets that are not ahead."""
         for name in ("steps", "horizon"):
-            given = getattr(self, name)
-            if not isinstance(given, int) or given < 1:
-                raise ArgumentError(f"{name} of Windows must be a whole number of at least 1; got {given!r}")
+            check_whole(self, name)
 
     def cut(self, x: np.ndarray) -> np.ndarray:
         """[rows, features] as windows [rows - steps + 1, steps, features]; window i ends with row i + steps - 1."""

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from sonde._batch import Batch
-from sonde._errors import ArgumentError, DataError, check_interval
+from sonde._errors import ArgumentError, DataError, check_interval, check_whole, is_whole
 from sonde._random import below, derive, mix, root, words
 from sonde._types import Array, Number
 from sonde._value import Value
@@ -93,9 +93,7 @@ class Sampler(Value):
 
     def check(self) -> None:
         """Refuse an empty batch."""
-        if not isinstance(self.size, int) or isinstance(self.size, bool) or self.size < 1:
-            kind = type(self).__name__
-            raise ArgumentError(f"size of {kind} must be a whole number of at least 1; got {self.size!r}")
+        check_whole(self, "size")
 
     def prepare(self, columns: Mapping[str, Any]) -> Sampler:
         """The same sampler with what it needs to know of the training columns filled in."""
@@ -325,8 +323,7 @@ class Folds(Sampler):
     def check(self) -> None:
         """Refuse a fold that is not there."""
         super().check()
-        if not isinstance(self.folds, int) or self.folds < 2:
-            raise ArgumentError(f"folds must be a whole number of at least 2; got {self.folds!r}")
+        check_whole(self, "folds", 2)
         check_interval(self, "fold", f"[0, {self.folds})")
 
     def _parts(self, columns: Mapping[str, Any]) -> tuple:
@@ -376,7 +373,7 @@ def as_sampler(batch: Any) -> Sampler:
     """A number of rows as a sampler that shuffles, a sampler as itself."""
     if isinstance(batch, Sampler):
         return batch
-    if isinstance(batch, int) and not isinstance(batch, bool):
+    if is_whole(batch):
         return Shuffled(batch)
     raise ArgumentError(f"batch must be a number of rows or a sampler such as data.Shuffled(32); got {batch!r}")
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._batch import Batch
-from sonde._errors import ArgumentError, shape_of
+from sonde._errors import ArgumentError, check_whole, is_whole, shape_of
 from sonde._random import derive
 from sonde._types import Array
 from sonde.data.augmented import Augmented
@@ -66,9 +66,7 @@ class Streamed(Sampler):
         """Refuse a chunk that minibatches do not fill."""
         super().check()
         for field in ("rows", "chunk"):
-            given = getattr(self, field)
-            if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-                raise ArgumentError(f"{field} of Streamed must be a whole number of at least 1; got {given!r}")
+            check_whole(self, field)
         if self.chunk % self.size:
             raise ArgumentError(f"chunk of Streamed must be a multiple of its size {self.size}; got {self.chunk}")
 
@@ -137,7 +135,7 @@ class Stream:
         """
         if isinstance(batch, Augmented):
             return batch.replace(sampler=self.sampler(batch.sampler))
-        if isinstance(batch, int) and not isinstance(batch, bool):
+        if is_whole(batch):
             batch = Shuffled(batch)
         if type(batch) is not Shuffled:
             raise ArgumentError(

@@ -5,6 +5,7 @@ One that has numbers of its own is a value, `Activation`; one that learns them i
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 
 from sonde._errors import ArgumentError, check_interval
 from sonde._types import Number
-from sonde._value import Value, named
+from sonde._value import FUNCTIONS, Value, named
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -222,6 +223,17 @@ def sqnl(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """
     c = x.clip(-2, 2)
     return c - c * abs(c) / 4
+
+
+def meant(given: object) -> str:
+    """What came where a function belongs, for a message, with what was probably meant."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}: did you forget ()?"
+    if not isinstance(given, str):
+        return repr(given)
+    known = {name for name, function in FUNCTIONS.items() if function.__module__ == __name__}
+    close = [given] if given in known else difflib.get_close_matches(given, known, n=1)
+    return repr(given) + (f"; write nn.{close[0]}, without quotes" if close else "")
 
 
 class Activation(Value):

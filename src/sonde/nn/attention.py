@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from sonde._batch import Padded
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import ArgumentError, ShapeError, check_whole, shape_of
 from sonde._types import Array
 from sonde.nn.dense import Dense
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
@@ -65,11 +65,11 @@ class Attention(Layer):
 
     def check(self) -> None:
         """Refuse counts that are none, and units that the heads cannot share."""
-        for name, given in (("heads", self.heads), ("units", self.units)):
-            whole = isinstance(given, int) and not isinstance(given, bool) and given >= 1
-            if not whole and (name, given) != ("units", None):
-                raise ArgumentError(f"{name} of Attention must be a whole number of at least 1; got {given!r}")
-        if self.units is not None and self.units % self.heads:
+        check_whole(self, "heads")
+        if self.units is None:
+            return
+        check_whole(self, "units")
+        if self.units % self.heads:
             raise ArgumentError(f"units of Attention must be a multiple of its {self.heads} heads; got {self.units}")
 
     def __call__(

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from sonde._batch import Padded
 from sonde._errors import ArgumentError, ShapeError, shape_of
 from sonde._types import Part
-from sonde._value import FUNCTIONS, Value, show
+from sonde._value import Value, show
+from sonde.nn.activations import meant
 from sonde.nn.network import Layer
 from sonde.nn.scope import Scope
 
@@ -221,10 +222,10 @@ class Function(Layer):
 
     def check(self) -> None:
         """Refuse what is not a function, such as a class where an instance belongs."""
-        if isinstance(self.function, type):
-            raise ArgumentError(f"expected a layer; got the class {self.function.__name__}: did you forget ()?")
-        if not callable(self.function):
-            raise ArgumentError(f"expected a layer or a named function ({', '.join(FUNCTIONS)}); got {self.function!r}")
+        if isinstance(self.function, tuple):
+            raise ArgumentError(f"expected a layer; got {len(self.function)} in a list: write nn.Sequential(*layers)")
+        if isinstance(self.function, type) or not callable(self.function):
+            raise ArgumentError(f"expected a layer or a named function such as nn.relu; got {meant(self.function)}")
 
     def __call__(self, scope: Scope, x: Any) -> Any:
         """function(x)."""

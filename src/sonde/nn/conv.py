@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import ArgumentError, ShapeError, is_whole, shape_of
 from sonde._random import derive
 from sonde._types import Array
 from sonde.nn.activations import identity
@@ -80,7 +80,7 @@ class Conv(Layer):
         """Refuse sizes that cannot be, and channels that do not part into the groups."""
         check_affine(self, "channels")
         check_sizes(self, "size", "stride", "dilation")
-        if not isinstance(self.groups, int) or self.groups < 1 or self.channels % self.groups:
+        if not is_whole(self.groups, 1) or self.channels % self.groups:
             raise ArgumentError(
                 f"groups of Conv must be a whole number that divides its {self.channels} channels; got {self.groups!r}"
             )

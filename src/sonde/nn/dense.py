@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
+import numpy as np
 
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import ArgumentError, ShapeError, check_whole, is_whole, shape_of
 from sonde._types import Number
-from sonde.nn.activations import identity
+from sonde.nn.activations import identity, meant
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
 from sonde.nn.network import Layer
 from sonde.nn.scope import Scope
@@ -64,18 +65,28 @@ class Dense(Layer):
 
 def check_affine(layer: Any, width: str) -> None:
     """Refuse a layer without outputs, and what is not a function where one belongs."""
-    kind, outputs = type(layer).__name__, getattr(layer, width)
-    if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
-        raise ArgumentError(f"{width} of {kind} must be a whole number of at least 1; got {outputs!r}")
-    if not callable(layer.activation):
-        raise ArgumentError(f"activation of {kind} must be a function such as nn.relu; got {layer.activation!r}")
+    kind = type(layer).__name__
+    check_whole(layer, width)
+    given = layer.activation
+    if isinstance(given, Layer):
+        raise ArgumentError(f"activation of {kind} must be a function; {given} is a layer: put it next in a Sequential")
+    if isinstance(given, type) or not callable(given):
+        raise ArgumentError(f"activation of {kind} must be a function such as nn.relu; got {meant(given)}")
     for name, init in (("kernel_init", layer.kernel_init), ("bias_init", layer.bias_init)):
-        if not callable(init) and (name, init) != ("bias_init", None):
-            raise ArgumentError(f"{name} of {kind} must be an initializer such as nn.he_normal; got {init!r}")
+        if name == "bias_init" and init is None:
+            continue
+        if isinstance(init, type) or not callable(init):
+            raise ArgumentError(
+                f"{name} of {kind} must be an initializer, a function of (key, shape, dtype) such as nn.he_normal; got "
+                f"{shape_of(init) if hasattr(init, 'shape') else meant(init)}"
+            )
 
 
 def check_floats(layer: Any, x: Any) -> None:
     """Refuse whole numbers: weights times a brightness of 255 do not train."""
+    remedy = {"bool": "x.astype('float32') makes 0 and 1 of them", "complex64": "give x.real and x.imag as two inputs"}
+    if (kind := np.dtype(x.dtype).name) in remedy:
+        raise ShapeError(f"{type(layer).__name__} takes floating-point numbers, got {shape_of(x)}; {remedy[kind]}")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ShapeError(
             f"{type(layer).__name__} takes floating-point numbers, got {shape_of(x)}; put nn.Scale(1 / 255) "
@@ -125,7 +136,7 @@ class Reshape(Layer):
 
     def check(self) -> None:
         """Refuse lengths that cannot be."""
-        fit = all(isinstance(n, int) and not isinstance(n, bool) and (n >= 1 or n == -1) for n in self.axes)
+        fit = all(is_whole(n, -1) and n for n in self.axes)
         if not fit or self.axes.count(-1) > 1:
             raise ArgumentError(f"Reshape takes whole numbers of at least 1, and -1 at most once; got {self.axes}")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import ArgumentError, ShapeError, check_whole, shape_of
 from sonde.nn.initializers import Initializer, Normal
 from sonde.nn.network import Layer
 from sonde.nn.scope import Scope
@@ -51,9 +51,7 @@ class Embedding(Layer):
     def check(self) -> None:
         """Refuse counts that are none, and what is no initializer."""
         for name in ("count", "units"):
-            given = getattr(self, name)
-            if not isinstance(given, int) or isinstance(given, bool) or given < 1:
-                raise ArgumentError(f"{name} of Embedding must be a whole number of at least 1; got {given!r}")
+            check_whole(self, name)
         if not callable(self.kernel_init):
             raise ArgumentError(
                 f"kernel_init of Embedding must be an initializer such as nn.Normal(1.0); got {self.kernel_init!r}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from sonde._errors import ArgumentError, check_interval
+from sonde._errors import ArgumentError, check_interval, check_whole
 from sonde._random import derive, normal, uniform
 from sonde._types import Array, Number
 from sonde._value import Value
@@ -168,8 +168,7 @@ class Sparse(Initializer):
 
     def check(self) -> None:
         """Refuse units without any input, and no spread."""
-        if not isinstance(self.nonzero, int) or isinstance(self.nonzero, bool) or self.nonzero < 1:
-            raise ArgumentError(f"nonzero of Sparse must be a whole number of at least 1; got {self.nonzero!r}")
+        check_whole(self, "nonzero")
         check_interval(self, "sigma", "(0, inf)")
 
     def __call__(self, key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:

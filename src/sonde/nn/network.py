@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 import types
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from sonde._errors import (
     PathError,
     ShapeError,
     SondeError,
+    is_whole,
     nearest,
     shape_of,
     spare,
@@ -77,9 +79,51 @@ class Layer(Value):
 
     padded: ClassVar[Literal["itself", "steps", "refused"]] = "itself"
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in cls.__dict__:
+            setattr(cls, "__call__", _guarded(cls.__dict__["__call__"]))  # noqa: B010
+
     def __call__(self, scope: Scope, *xs: Any) -> Any:
         """What the layer makes of its inputs."""
         raise ArgumentError(f"{type(self).__name__} cannot be called as a whole; call one of its methods")
+
+
+def _guarded(call: Callable) -> Callable:
+    """The ``__call__`` of a layer, which says how it is meant where it is called or written otherwise."""
+
+    @functools.wraps(call)
+    def guarded(layer: Any, *given: Any, **options: Any) -> Any:
+        kind = type(layer).__name__
+        if not isinstance(given[0] if given else options.get("scope"), Scope):
+            raise ArgumentError(
+                f"{kind} is a layer without weights, so it is not called with inputs: make a network of it, "
+                "net = nn.build(layer, x), and call net(x); inside a layer of your own write scope(name, layer, x)"
+            )
+        try:
+            y = call(layer, *given, **options)
+        except TypeError:
+            if _fits(call, layer, *given, **options):
+                raise
+            takes, inputs = [*inspect.signature(call).parameters][1:], ", ".join(map(shape_of, given[1:])) or "none"
+            remedy = f"it takes {', '.join(takes[1:]) or 'no inputs'}; got {inputs}"
+            if len(takes) == len(given) - 1 and "scope" not in takes:
+                remedy = f"its first parameter is missing: def __call__(self, scope, {', '.join(takes)})"
+            raise LayerError(f"{kind} cannot be called like this: {remedy}") from None
+        if y is None:
+            raise LayerError(f"{kind} gave None: does its __call__ lack a return?")
+        return y
+
+    return guarded
+
+
+def _fits(function: Callable, *given: Any, **options: Any) -> bool:
+    """Whether a function can be given these arguments."""
+    try:
+        inspect.signature(function).bind(*given, **options)
+    except TypeError:
+        return False
+    return True
 
 
 class Bound:
@@ -447,7 +491,7 @@ def grow(spec: Any, calls: Any, seed: int | Array = 0, network: Network | None =
         seed: an integer or a key.
         network: variables to take as they are, where their path is the same.
     """
-    key = root(seed) if isinstance(seed, int) else seed
+    key = root(seed) if is_whole(seed) else seed
     params, state = (network.params, network.state) if network else ({}, {})
     return Network(spec, *tidy(_grown, spec, key, params, state, calls))
 
@@ -476,6 +520,10 @@ class _Both(tuple):
 def _like(x: Any) -> _Like | _Both:
     if isinstance(x, Padded):
         return _Both((_like(x.values), _like(x.lengths)))
+    if isinstance(x, tuple | list) or np.dtype(getattr(x, "dtype", float)).kind in "USO":
+        shape = isinstance(x, tuple) and all(map(is_whole, x))
+        remedy = f"np.zeros({x})" if shape else "np.asarray(...) makes one of lists, sd.data.read numbers of text"
+        raise ArgumentError(f"an example input is an array of numbers; got {shape_of(x)}. {remedy} would be one")
     return _Like((tuple(np.shape(x)), np.dtype(jnp.result_type(x)).name))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jax import lax
 
-from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
+from sonde._errors import ShapeError, check_interval, check_whole, shape_of
 from sonde._types import Number
 from sonde.nn.initializers import ones, zeros
 from sonde.nn.network import Layer
@@ -127,8 +127,7 @@ class GroupNorm(Layer):
     def check(self) -> None:
         """Refuse a number of groups that cannot be."""
         check_interval(self, "epsilon", "[0, inf)")
-        if not isinstance(self.groups, int) or isinstance(self.groups, bool) or self.groups < 1:
-            raise ArgumentError(f"groups of GroupNorm must be a whole number of at least 1; got {self.groups!r}")
+        check_whole(self, "groups")
 
     def __call__(self, scope: Scope, x: Float[Array, "rows *space channels"]) -> Float[Array, "rows *space channels"]:
         """x, each group of a row standardized."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 
 from sonde._batch import Padded
-from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
+from sonde._errors import ArgumentError, ShapeError, check_interval, check_whole, shape_of
 from sonde._random import derive
 from sonde._types import Array, Number, Part
 from sonde.nn.activations import tanh
@@ -250,8 +250,7 @@ class Bidirectional(Layer):
 
 def _check(layer: Any, *initializers: str) -> None:
     kind = type(layer).__name__
-    if not isinstance(layer.units, int) or isinstance(layer.units, bool) or layer.units < 1:
-        raise ArgumentError(f"units of {kind} must be a whole number of at least 1; got {layer.units!r}")
+    check_whole(layer, "units")
     for name in initializers:
         if not callable(getattr(layer, name)):
             given = getattr(layer, name)

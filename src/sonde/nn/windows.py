@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from sonde._batch import Padded
-from sonde._errors import ArgumentError, ShapeError, shape_of
+from sonde._errors import ArgumentError, ShapeError, is_whole, shape_of
 from sonde._types import Array
 
 Sizes = int | tuple[int, ...]
@@ -34,21 +34,22 @@ def check_sizes(layer: Any, *names: str) -> None:
     for name in names:
         given = getattr(layer, name)
         each = given if isinstance(given, tuple) and given else (given,)
-        if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in each):
+        if not all(is_whole(n, 1) for n in each):
             kind = type(layer).__name__
             raise ArgumentError(
                 f"{name} of {kind} must be a whole number of at least 1, or one for each axis; got {given!r}"
             )
     padding = getattr(layer, "padding", "valid")
     if padding not in ("same", "valid") and not (isinstance(padding, tuple) and padding and all(map(_pair, padding))):
+        causal = "; causal is ((dilation * (size - 1), 0),)" if padding == "causal" else ""
         raise ArgumentError(
             f"padding of {type(layer).__name__} must be 'same', 'valid', or (before, after) for each axis of space, "
-            f"such as ((2, 2), (0, 1)); got {padding!r}"
+            f"such as ((2, 2), (0, 1)); got {padding!r}{causal}"
         )
 
 
 def _pair(given: Any) -> bool:
-    return isinstance(given, tuple) and len(given) == 2 and all(isinstance(n, int) and n >= 0 for n in given)
+    return isinstance(given, tuple) and len(given) == 2 and all(is_whole(n, 0) for n in given)
 
 
 def space_of(layer: Any, x: Array | Padded) -> tuple[int, ...]:

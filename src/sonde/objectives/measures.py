@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._batch import Batch, Mean
-from sonde._errors import TRACED, ArgumentError, ShapeError, SondeError, shape_of, spare
+from sonde._errors import TRACED, ArgumentError, ShapeError, SondeError, check_whole, shape_of, spare
 from sonde._types import Number
 from sonde._value import Value, named, show
 
@@ -114,8 +114,7 @@ class TopK(Measure):
 
     def check(self) -> None:
         """Refuse what is no number of classes."""
-        if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
-            raise ArgumentError(f"k of TopK must be a whole number of at least 1; got {self.k!r}")
+        check_whole(self, "k")
 
     @property
     def name(self) -> str:

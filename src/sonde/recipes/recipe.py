@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, nearest
+from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, check_whole, nearest
 from sonde._store import read_json, write_json
 from sonde._value import KINDS, Value, from_json, to_json
 from sonde.data import Dataset
@@ -69,8 +69,7 @@ class Recipe(Value):
 
     def check(self) -> None:
         """Refuse to run less than once, and counts and sizes below zero."""
-        if not isinstance(self.repeats, int) or self.repeats < 1:
-            raise ArgumentError(f"repeats must be a whole number of at least 1; got {self.repeats!r}")
+        check_whole(self, "repeats")
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
             if isinstance(given, int) and given < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sonde._errors import ArgumentError, check_interval
+from sonde._errors import ArgumentError, check_interval, check_whole
 from sonde._tree import Patterns
 from sonde._types import Number, Part
 from sonde._value import Value, show
@@ -46,8 +46,7 @@ class Turn(Value):
                 f"a loss of (prediction, target), or a class of your own made from sd.Objective; got {given}"
             )
         object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
-        if not isinstance(self.repeats, int) or self.repeats < 1:
-            raise ArgumentError(f"repeats must be a whole number of at least 1; got {self.repeats!r}")
+        check_whole(self, "repeats")
 
 
 class Phase(Value):
