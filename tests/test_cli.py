@@ -103,7 +103,7 @@ def test_it_says_how_it_went_and_where_everything_is(sonde, tmp_path):
     assert lines[0] == "recipe digits, seed 0, into runs/digits"
     assert lines[1].startswith("finished after 3 epochs")
     assert any(re.fullmatch(r"  test accuracy: [0-9.]+ % ± [0-9.]+ %", line) for line in lines)
-    target = r"target accuracy 0\.975: reached 0\.[0-9]+, which is for the mean of 10 runs \(--set repeats=10\)"
+    target = r"target accuracy 0\.975 for the mean of 10 runs \(--set repeats=10\): reached 0\.[0-9]+ so far"
     assert any(re.fullmatch(target, line) for line in lines)
     assert lines[-2:] == [
         "network   runs/digits/network.safetensors",
@@ -211,7 +211,7 @@ def test_variants_are_told_by_name(sonde, tmp_path):
     assert ended.status == 0
     for name in ("plain", "norm", "dropout"):
         assert f"{name} (seed 0): finished after 1 epoch" in ended.out and f"\n  {name}, epochs: 1" in ended.out
-        assert re.search(rf"target {name}/accuracy 0\.99: reached 0\.[0-9]+, which is for the mean of 3", ended.out)
+        assert re.search(rf"target {name}/accuracy 0\.99 for the mean of 3 .*: reached 0\.[0-9]+ so far", ended.out)
     assert "pictures  three/plain/confusion.png" in ended.out and "three/variants.png" in ended.out
     assert "norm (seed 0)\n" in sonde("explain", "three").out
     said = mistaken(sonde("train", "digits-0-4", "--set", "variant=plane"))

@@ -437,10 +437,10 @@ def _account(result) -> str:
         lines.append(f"  {name}: {value:.6g}")
     for target, t in zip(result.recipe.targets, result.targets, strict=True):
         if t["reached"] is not None and result.outcome != Outcome.INTERRUPTED:
-            end = "met" if t["met"] else "missed"
-            if target.over > result.recipe.repeats:
-                end = f"which is for the mean of {target.over} runs (--set repeats={target.over})"
-            lines.append(f"target {t['name']} {t['wanted']:g}: reached {t['reached']:.5g}, {end}")
+            whole, end = "", ", met" if t["met"] else ", missed"
+            if target.over > result.recipe.repeats:  # one run may be below what the mean of many reaches
+                whole, end = f" for the mean of {target.over} runs (--set repeats={target.over})", " so far"
+            lines.append(f"target {t['name']} {t['wanted']:g}{whole}: reached {t['reached']:.5g}{end}")
     if result.folder is not None:
         path = artifact_path(result.folder, result.recipe)
         lines.append(f"network   {path}")
