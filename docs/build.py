@@ -41,6 +41,7 @@ PAGES = [
             {"What to begin with": "explain/defaults.md"},
             {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},
+            {"PCA and the autoencoder": "explain/pca-and-autoencoder.md"},
         ]
     },
     {"Performance": "performance.md"},
