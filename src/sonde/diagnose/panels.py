@@ -19,13 +19,16 @@ Panel = tuple[str, Mapping[str, tuple], str, str]
 DASHES = ("-", "--", "-.", ":")
 
 
-def line_panels(panels: Sequence[Panel], path: PathLike, losses: bool = False, same_scale: bool = False) -> Path:
+def line_panels(
+    panels: Sequence[Panel], path: PathLike, losses: bool = False, same_scale: bool = False, equal: bool = False
+) -> Path:
     """Curves in panels side by side, told apart by color and dashes, with one legend.
 
     A panel is (title, curves, label across, label up); its curves are ``{label: (x [n], y [n])}``, or
     ``{label: (x, y, "dots")}`` for points that no line joins. A label looks the same in all panels. With
     ``losses`` a panel of positive numbers that span more than a decade is logarithmic; with ``same_scale`` all axes
-    are those of the first panel, stretched to hold every curve, so that heights can be compared.
+    are those of the first panel, stretched to hold every curve, so that heights can be compared; with ``equal`` a unit
+    is as long up as across, as contours need it.
 
     Returns:
         The path of the PNG file.
@@ -56,11 +59,13 @@ def line_panels(panels: Sequence[Panel], path: PathLike, losses: bool = False, s
         checked.append((title, drawn, across, up))
     if not any(drawn for _, drawn, _, _ in checked):
         raise DataError("line_panels takes at least one panel with a curve")
-    return _save(_draw_lines(checked, losses, same_scale), path)
+    return _save(_draw_lines(checked, losses, same_scale, equal), path)
 
 
 @_drawn
-def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]], losses: bool, same_scale: bool) -> Figure:
+def _draw_lines(
+    panels: list[tuple[str, dict[str, tuple], str, str]], losses: bool, same_scale: bool, equal: bool
+) -> Figure:
     figure, axes = _grid(len(panels), min(len(panels), 3), 3.4, 2.8, right=1.5)
     labels = list(dict.fromkeys(label for _, curves, _, _ in panels for label in curves))
     handles: dict[str, Any] = {}
@@ -75,6 +80,8 @@ def _draw_lines(panels: list[tuple[str, dict[str, tuple], str, str]], losses: bo
         ax.set_ylabel(up)
         if losses and curves:
             _scale(ax, "loss", np.concatenate([y for _, y, _ in curves.values()]))
+        if equal:
+            ax.set_aspect("equal", adjustable="datalim")
         ax.grid(True, color="#DDDDDD", linewidth=0.6)
         ax.set_axisbelow(True)
         if same_scale and ax is not axes[0]:
