@@ -82,7 +82,7 @@ def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels
     recipe = MnistCnn(channels=(8, 16), hidden=64, dropout=0.2, rate=3e-3, batch=32, rows=5000, epochs=3)
     data = recipe.data(seed)
     few = sd.data.Dataset(data.train, {k: v[:2000] for k, v in data.valid.items()}, labels=data.labels)
-    assert accuracy(recipe, few, seed) > 0.92
+    assert accuracy(recipe, few, seed) > 0.85
     assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.4
 
 
