@@ -2,15 +2,18 @@
 
 from sonde.diagnose.panels import image_panels, line_panels
 from sonde.diagnose.pictures import confusion, learning_curves, mistakes, predictions, scatter_panels
+from sonde.diagnose.rate_finder import RateTest, find_rate
 from sonde.diagnose.sheet import draw_augmented
 from sonde.diagnose.trace import LayerTrace, Trace, backprop_trace
 
 __all__ = [
     "LayerTrace",
+    "RateTest",
     "Trace",
     "backprop_trace",
     "confusion",
     "draw_augmented",
+    "find_rate",
     "image_panels",
     "learning_curves",
     "line_panels",

@@ -276,7 +276,7 @@ class OneCycle(Schedule):
     """From ``first * peak`` up to ``peak`` in the first part of the phase, then down to ``last * peak``: along cosines.
 
     Args:
-        peak: the largest rate: about what a range test (`sonde.find_rate`) finds, or a few times that.
+        peak: the largest rate: what a range test suggests (`sonde.diagnose.find_rate`), or a few times that.
         up: how long it rises: a fraction of the phase, or steps.
         first: the rate of the first update, in units of the peak.
         last: the rate at the end, in units of the peak.
