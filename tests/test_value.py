@@ -17,6 +17,7 @@ import sonde as sd
 from sonde import nn
 from sonde._errors import ArgumentError, FormatError
 from sonde._value import FUNCTIONS, KINDS, Value, from_json, named, to_json
+from sonde.nn.scope import Frame, Scope
 from sonde.objectives import losses
 
 # ---------------------------------------------------------------------- any value of any kind
@@ -460,7 +461,7 @@ def test_replace_checks_again():
 
 def traced():
     """A compiled function of a layer and an array, with its own cache."""
-    return jax.jit(lambda layer, x: layer(None, x))
+    return jax.jit(lambda layer, x: layer(Scope(Frame({}, {}), ""), x))
 
 
 def test_numbers_are_leaves_with_the_name_of_their_field():
@@ -492,7 +493,7 @@ def test_equal_activations_compile_once():
 
 
 def test_a_value_differentiates_and_maps_over_its_numbers():
-    loss = lambda layer: layer(None, jnp.float32(3.0))
+    loss = lambda layer: layer(Scope(Frame({}, {}), ""), jnp.float32(3.0))
     slope = jax.grad(loss)(Swell(2.0, 4, 1.0))
     assert isinstance(slope, Swell) and (slope.by, slope.times, slope.shift) == (12.0, 4, 1.0)
     many = Swell(jnp.arange(3.0), 4, jnp.ones(3))

@@ -212,3 +212,28 @@ def test_rows_of_a_table_cannot_be_mirrored_and_fit_says_so():
     given = data.load("iris")
     with pytest.raises((ArgumentError, LayerError, ValueError), match="Flip takes images .* a row is float32"):
         sd.fit(nn.Dense(3), given, sd.Classify(), sd.Adam(), epochs=1, augment=data.Flip(), progress=False)
+
+
+def test_simulated_sounds_teach_what_one_clean_sound_of_each_kind_does_not(rng, seed):
+    steps, periods = np.arange(64), np.array([4, 6, 10])
+
+    def burst(period, onset, loudness=1.0):
+        inside = (steps >= onset) & (steps < onset + 24)
+        return loudness * np.where(inside, np.sin(2 * np.pi * (steps - onset) / period), 0)
+
+    clean = np.array([burst(period, 20) for period in periods], np.float32)
+    heard = rng.integers(0, 3, 400)
+    recorded = [burst(periods[y], rng.integers(5, 36), rng.uniform(0.5, 1.5)) for y in heard]
+    recorded = (np.array(recorded) + 0.3 * rng.normal(size=(400, 64))).astype(np.float32)
+    known = {"x": np.repeat(clean, 100, 0), "y": np.repeat(np.arange(3), 100)}
+    sounds = sd.data.Dataset(known, {"x": recorded, "y": heard})
+    net = nn.Sequential(hidden=nn.Dense(64, nn.relu), head=nn.Dense(3))
+
+    def told_apart(augment):
+        run = sd.fit(
+            net, sounds, sd.Classify(), sd.Adam(3e-3), epochs=40, augment=augment, seed=seed, progress=False
+        )
+        return run.evaluate("valid")["accuracy"].value
+
+    assert told_apart((sd.data.TimeShift(16), sd.data.Amplify(0.5), sd.data.Noise(0.3))) > 0.9
+    assert told_apart(()) < 0.75
