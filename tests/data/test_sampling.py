@@ -360,7 +360,7 @@ def test_an_empty_or_fractional_minibatch_is_refused(kind, size):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Folds(4, folds=1), "folds must be a whole number of at least 2; got 1"),
+        (lambda: Folds(4, folds=1), "folds of Folds must be a whole number of at least 2; got 1"),
         (lambda: Folds(4, folds=3, fold=3), r"fold of Folds must be a number in \[0, 3\); got 3"),
         (lambda: Folds(4, folds=3, fold=-1), "fold of Folds must be a number in"),
         (lambda: Sampler(4).over(table(3)), "Sampler does not say how it draws"),

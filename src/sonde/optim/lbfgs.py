@@ -37,10 +37,11 @@ class LBFGS(Optimizer):
         >>> import jax, jax.numpy as jnp
         >>> import sonde as sd
         >>> bend = lambda p: (1 - p["x"]) ** 2 + 100 * (p["y"] - p["x"] ** 2) ** 2
-        >>> step, p = sd.optim.LBFGS(), {"x": jnp.float32(-1.2), "y": jnp.float32(1)}
-        >>> memory = step.init(p)
+        >>> rule, p = sd.optim.LBFGS(), {"x": jnp.float32(-1.2), "y": jnp.float32(1)}
+        >>> step = jax.jit(lambda p, memory: rule.update(p, jax.grad(bend)(p), memory, rate=1.0, loss=bend))
+        >>> memory = rule.init(p)
         >>> for _ in range(40):
-        ...     p, memory = step.update(p, jax.grad(bend)(p), memory, rate=1.0, loss=bend)
+        ...     p, memory = step(p, memory)
         >>> round(float(p["x"]), 3), round(float(p["y"]), 3)
         (1.0, 1.0)
     """
