@@ -107,8 +107,8 @@ def bag(
     if combine not in ("", *WAYS):
         raise ArgumentError(f"combine must be one of {', '.join(WAYS)}; got {combine!r}")
     began, seeds = time.perf_counter(), [checked_seed(seed + i) for i in range(len(plans))]
-    on_device: Any = placed(data)
     prepared = [plan.prepare(dict(data.train)) for plan in plans]
+    on_device: Any = placed(data, [plan.phases[0].batch for plan in prepared])
     networks, (progress,) = execute_many(net, prepared, on_device, seeds, how)
     jax.block_until_ready(networks)
     each = (time.perf_counter() - began) / len(plans)

@@ -213,8 +213,8 @@ def _carry_out(
     checkpoint_seconds: float,
 ) -> Run:
     began, free = time.perf_counter(), available()
-    on_device = placed(data)
     prepared = plan.prepare(dict(data.train))
+    on_device = placed(data, [phase.batch for phase in prepared.phases])
     for split, part in data.splits.items():
         prepared = prepared if split == "train" else prepared.admit(dict(part), split)
     needed, scarce = _needed(net, prepared, on_device, free)

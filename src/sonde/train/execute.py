@@ -109,7 +109,7 @@ def execute(
                 records.append(Record())
             loop = _Loop(network.spec, plan.phases[i], data, records[-1])
             with contextlib.closing(loop):
-                loop.begin(variables, derive(key, i), stored, look_up)
+                loop.begin(variables, _derived(key, np.uint32(i)), stored, look_up)
                 loop.record.compile_seconds += time.perf_counter() - began
                 saved = time.perf_counter()
                 while loop.record.outcome == Outcome.RUNNING:
@@ -135,6 +135,10 @@ def _example(plan: Plan, data: Data) -> Data:
     train: Any = data["train"]
     rows = max(getattr(p.batch, "size", 1) for p in plan.phases)
     return {**data, "train": train.head(rows)} if is_stream(train) else data
+
+
+_derived = jax.jit(derive)
+"""In one program: operation by operation it compiles fifteen."""
 
 
 def _told(phase: int, phases: int, record: Record) -> Dispatch:
@@ -240,7 +244,7 @@ class _Loop:
 def lengths(phase: Phase, data: Data) -> tuple[int, int]:
     """Steps in an epoch, and in the whole phase at most."""
     repeats = max(t.repeats for t in phase.turns)
-    per_epoch = -(-phase.batch.per_epoch(data["train"]) // repeats)
+    per_epoch = -(-int(phase.batch.per_epoch(data["train"])) // repeats)
     return per_epoch, int(phase.steps) or int(phase.epochs) * per_epoch
 
 
@@ -248,20 +252,20 @@ def _looked_up(spec: Any, phase: Phase, data: Data, variables: Vars, chunk: int 
     """The data, with what the resting part makes of each row as further columns."""
     wide: Data = {}
     for split, columns in data.items():
-        rows = jax.tree.leaves(columns)[0].shape[0]
-        if not tidy(jax.eval_shape, lambda c: known(spec, phase, data, variables, c), columns):
+        each, rows = dict(columns), jax.tree.leaves(dict(columns))[0].shape[0]
+        if not tidy(jax.eval_shape, lambda c: known(spec, phase, data, variables, c), each):
             return data
         parts = [
-            known(spec, phase, data, variables, jax.tree.map(lambda a, at=at: a[at : at + chunk], columns))
+            known(spec, phase, data, variables, jax.tree.map(lambda a, at=at: a[at : at + chunk], each))
             for at in range(0, rows, chunk)
         ]
         found = {k: jnp.concatenate([part[k] for part in parts]) for k in parts[0]}
         some = jnp.asarray(np.random.default_rng(0).permutation(rows)[: min(rows, 64)])
-        again = known(spec, phase, data, variables, jax.tree.map(lambda a, some=some: a[some], columns))
+        again = known(spec, phase, data, variables, jax.tree.map(lambda a, some=some: a[some], each))
         for name, values in found.items():
             if not np.allclose(values[some], again[name], rtol=1e-4, atol=1e-5):
                 return data  # what rests sees other rows too, so its outputs are no property of a row
-        wide[split] = {**columns, **found}
+        wide[split] = columns | found
     return wide
 
 

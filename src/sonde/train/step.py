@@ -113,19 +113,28 @@ class Engine:
         if valid is not None:
             judging = phase.batch.judging()
             self.draw_valid, self.valid_batches = judging.over(valid), judging.per_epoch(valid)
+            self.valid_most = judging.per_epoch(dict(valid))  # with rows that only fill up: a number known beforehand
         else:
-            self.draw_valid, self.valid_batches = phase.batch.held_out(train), 1
+            self.draw_valid, self.valid_batches, self.valid_most = phase.batch.held_out(train), 1, 1
         self.repeats = max(t.repeats for t in self.turns)
-        self.per_epoch = -(-phase.batch.per_epoch(train) // self.repeats)
-        whole = lambda x: jnp.asarray(x, jnp.int32)
-        steps, epochs, every = whole(phase.steps), whole(phase.epochs), whole(phase.every)
-        self.total = jnp.where(steps > 0, steps, epochs * self.per_epoch)
-        self.every = jnp.where(every > 0, every, self.per_epoch)
+        self.per_epoch = -(-phase.batch.per_epoch(train) // self.repeats)  # a traced number where columns are filled up
         # In training mode is what any turn of the phase trains, throughout; a turn writes what it trains itself.
         self.live = at_work(tuple(p for t in self.turns for p in many(t.trains)), *variables)
         self.writes = [_or_own(at_work(t.trains, *variables)) for t in self.turns]
         self.trains = [self._trained(i, variables) for i in range(len(self.turns))]
         self.trained = frozenset().union(*self.trains)
+
+    @property
+    def total(self) -> Array:
+        """Steps at most."""
+        steps, epochs = jnp.asarray(self.phase.steps, jnp.int32), jnp.asarray(self.phase.epochs, jnp.int32)
+        return jnp.where(steps > 0, steps, epochs * self.per_epoch)
+
+    @property
+    def every(self) -> Array:
+        """Steps in a round."""
+        every = jnp.asarray(self.phase.every, jnp.int32)
+        return jnp.where(every > 0, every, self.per_epoch)
 
     def clock(self, step: Array) -> Clock:
         """Where a step stands."""
@@ -238,9 +247,10 @@ class Engine:
                 out[turn.name] = scored(turn.objective(net, batch))
             return out
 
-        if self.valid_batches == 1:
+        if self.valid_most == 1:
             return one(jnp.int32(0))
-        return jax.tree.map(lambda a: a.sum(0), lax.map(one, jnp.arange(self.valid_batches)))
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(one, jnp.int32(0)))
+        return lax.fori_loop(0, self.valid_batches, lambda u, sums: jax.tree.map(jnp.add, sums, one(u)), zeros)
 
     def report(self, train: dict, valid: dict) -> Report:
         """Means as numbers by name: "train/loss", "valid/error", "train/critic/penalty", ..."""
