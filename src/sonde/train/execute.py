@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from sonde.train.control import Outcome, TimeBudget
 from sonde.train.feed import Feed, is_stream
 from sonde.train.plan import Phase, Plan
 from sonde.train.record import Record, numbers
-from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start, whole
+from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start
 
 CAPACITY = 256
 """Rounds between two looks of the host at the history."""
@@ -267,65 +266,6 @@ def _looked_up(spec: Any, phase: Phase, data: Data, variables: Vars, chunk: int 
                 return data  # what rests sees other rows too, so its outputs are no property of a row
         wide[split] = columns | found
     return wide
-
-
-def execute_many(
-    network: Network, plans: Plan | Sequence[Plan], data: Data, seeds: Sequence[int] | np.ndarray, how: str = "map"
-) -> tuple[Network, tuple[Progress, ...]]:
-    """Whole runs as lanes of one program, one for each seed: what a search and a cross-validation are made of.
-
-    Args:
-        network: a spec, with variables to start from if it has any.
-        plans: a prepared plan for all lanes, or one a lane; they may differ in their numbers only.
-        data: columns by split, on the device.
-        seeds: a whole number a lane.
-        how: ``"map"``, one after the other: each lane has the bits of the run alone; or ``"vmap"``, all at
-            once: equal to rounding, and every lane waits for the slowest.
-
-    Returns:
-        Networks stacked along a leading axis of lanes, and the `Progress` at the end of each phase likewise.
-    """
-    if is_stream(data["train"]):
-        raise ArgumentError("lanes of one program need every row at hand; give data that fits on the device")
-    plans = [plans] * len(seeds) if isinstance(plans, Plan) else list(plans)
-    if len(plans) != len(seeds) or not plans:
-        raise ArgumentError(f"execute_many takes a seed a lane; got {len(plans)} plans and {len(seeds)} seeds")
-    if how not in ("map", "vmap"):
-        raise ArgumentError(f"how must be 'map' or 'vmap'; got {how!r}")
-    leaves, structures = zip(*(jax.tree.flatten(plan) for plan in plans), strict=True)
-    if any(structure != structures[0] for structure in structures):
-        raise ArgumentError("plans of one program may differ in their numbers only; these differ in more")
-    rows = [np.stack([np.asarray(leaf) for leaf in lanes]) for lanes in zip(*leaves, strict=True)]
-    varied = tuple(bool((lanes != lanes[:1]).any()) for lanes in rows)
-    numbers = tuple(lanes if v else first for lanes, v, first in zip(rows, varied, leaves[0], strict=True))
-    capacities = tuple(max(_rounds(plan.phases[i], data) for plan in plans) for i in range(len(plans[0].phases)))
-    keys = jax.vmap(root)(jnp.asarray(seeds, jnp.uint32))
-    with compilation_cache():
-        return tidy(_many, network, numbers, data, keys, structures[0], varied, how, capacities)
-
-
-@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
-def _many(
-    network: Network, numbers: tuple, data: Data, keys: Any, structure: Any, varied: tuple, how: str, capacities: tuple
-) -> tuple[Network, tuple[Progress, ...]]:
-    """The lanes; ``varied`` says which of a plan's numbers have an entry a lane."""
-
-    def lane(own: tuple) -> tuple:
-        key, mine = own
-        mine = iter(mine)
-        plan = structure.unflatten([next(mine) if v else number for v, number in zip(varied, numbers, strict=True)])
-        return whole(grown(network, plan, data, key), plan, data, key, capacities)
-
-    lanes = keys, tuple(number for v, number in zip(varied, numbers, strict=True) if v)
-    return jax.vmap(lane)(lanes) if how == "vmap" else jax.lax.map(lane, lanes)
-
-
-def _rounds(phase: Phase, data: Data) -> int:
-    """Rounds of the lane that has the most."""
-    per_epoch = -(-phase.batch.per_epoch(data["train"]) // max(t.repeats for t in phase.turns))
-    steps, epochs, every = (np.asarray(n).astype(int) for n in (phase.steps, phase.epochs, phase.every))
-    total = np.where(steps > 0, steps, epochs * per_epoch)
-    return int((-(-total // np.where(every > 0, every, per_epoch))).max())
 
 
 @contextlib.contextmanager

@@ -147,8 +147,11 @@ class Engine:
     ) -> tuple[Bound, Batch]:
         """What the objective of turn i is given: the network bound, and the batch without looked-up columns."""
         live, writes = (_or_own(self.live), self.writes[i]) if train else (nowhere, nowhere)
+        products = jnp.dtype(self.phase.precision) if train and self.phase.precision != "float32" else None
         known, columns = split(batch.columns, lambda name: name.startswith("@"))
-        frame = Frame(*variables, key=key, live=live, writes=writes, weight=batch.weight, known=known, turn=i)
+        frame = Frame(
+            *variables, key=key, live=live, writes=writes, weight=batch.weight, known=known, turn=i, products=products
+        )
         return Bound(self.spec, frame), Batch(columns, batch.weight)
 
     def _trained(self, i: int, variables: Vars) -> frozenset[str]:
@@ -411,6 +414,7 @@ class Engine:
         for i, turn in enumerate(self.turns):
             batch = Batch.of(dict(columns), jnp.ones(rows, bool))
             net, batch = self._net(i, resting, batch, None)
+            net._frame.products = None  # what is computed once may be exact
             try:
                 turn.objective(net, batch)
             except (Missing, PathError):
