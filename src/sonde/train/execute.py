@@ -163,7 +163,7 @@ class _Loop:
     data: Data
     record: Record
     progress: Progress = None  # pyright: ignore[reportAssignmentType]
-    steps: float = 16.0
+    steps: float = 0.0
     feed: Feed | None = None
 
     def begin(self, variables: Vars, key: Any, stored: dict[str, np.ndarray] | None, look_up: bool) -> None:
@@ -184,7 +184,7 @@ class _Loop:
         if stored is None:
             self.progress = tidy(start, self.spec, self.phase, self.data, variables, key, CAPACITY)
         # going on to where one stands compiles the program and does nothing else
-        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, jnp.int32(0)))
+        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0)))
 
     def _fed(self, step: int) -> int:
         """Have on the device what ``step`` draws from; the step up to which that lasts.
@@ -206,10 +206,11 @@ class _Loop:
     def dispatch(self, seconds: float) -> None:
         """Go on for about so long, and see how things stand."""
         began, before = time.perf_counter(), self.progress
+        self.steps = self.steps or first_steps(self.phase, self.data, self.progress.state.vars.params, seconds)
         step = int(before.state.step)
         until = min(step + max(1, int(self.steps)), self._fed(step))
         self.steps, ready = min(self.steps, max(1, until - step)) if self.feed else self.steps, time.perf_counter()
-        self.progress = jax.block_until_ready(advance(self.spec, self.phase, self.data, before, jnp.int32(until)))
+        self.progress = jax.block_until_ready(advance(self.spec, self.phase, self.data, before, np.int32(until)))
         self._read()
         spent = time.perf_counter() - began
         self.record.train_seconds += spent
@@ -238,6 +239,20 @@ class _Loop:
         if int(p.state.step) != bad:
             return ""
         return Engine(self.spec, self.phase, self.data, p.state.vars).blame(p.state, p.key)
+
+
+def first_steps(phase: Phase, data: Data, params: dict[str, Any], seconds: float) -> float:
+    """Steps of the first dispatch, before anything was timed: at least 16, and more where they are surely short.
+
+    A step multiplies each number of a minibatch by each parameter at most, forward and twice backward, and the
+    slowest machine does a billion of those a second; beside them it does little that takes 20 us. An objective may do
+    more, so these are 512 at most.
+    """
+    columns = jax.tree.leaves(dict(data["train"]))
+    rows = min(getattr(phase.batch, "size", columns[0].shape[0]), columns[0].shape[0])
+    numbers = rows * sum(c.size // c.shape[0] for c in columns)
+    work = 3 * numbers * sum(p.size for p in params.values()) * max(t.repeats for t in phase.turns)
+    return min(max(16.0, seconds / (2e-5 + 1e-9 * work)), 512.0)
 
 
 def lengths(phase: Phase, data: Data) -> tuple[int, int]:
