@@ -51,8 +51,8 @@ def bag(
     """Train several networks on rows drawn anew for each, and let them predict together.
 
     Member i is what ``fit(network, data, objective, optimizer, batch=Bootstrap(batch, i), seed=seed + i, ...)`` gives,
-    to the bit where members are mapped. It has n of the n training rows drawn with replacement, so it never sees about a third of them. All
-    members are one program.
+    to the bit where members are mapped. It has n of the n training rows drawn with replacement, so it never sees about
+    a third of them. All members are one program.
 
     Args:
         network: a spec, or a network that every member goes on from.

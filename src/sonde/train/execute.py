@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sonde._errors import ArgumentError
 from sonde._random import derive, root
 from sonde._store import cache_folder
 from sonde.nn.network import Network, tidy

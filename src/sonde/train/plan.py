@@ -11,7 +11,6 @@ from sonde._types import Number, Part
 from sonde._value import Value, show
 from sonde.optim import as_optimizer
 
-
 PRECISIONS = ("float32", "bfloat16")
 """What the products of a training step may be computed in."""
 
@@ -65,10 +64,10 @@ class Phase(Value):
         control: controllers, such as ``Patience(5)``.
         probes: what else to measure at a round's end, such as ``GradientNorm()``.
         average: averaged weights that are judged, kept and handed on instead of the last ones, such as ``EMA(0.999)``.
-        precision: of the products with weights in a training step: ``"float32"``, or ``"bfloat16"``, which has the range of float32
-            and 8 bits of its 24. Layers are handed inputs and matrices in it; weights, biases, statistics, losses,
-            gradients of weights and what the optimizer remembers stay float32, and so do judging and the network that
-            is handed on. Source: P. Micikevicius et al., "Mixed precision training" (2018).
+        precision: of the products with weights in a training step: ``"float32"``, or ``"bfloat16"``, which has the
+            range of float32 and 8 bits of its 24. Layers are handed inputs and matrices in it; weights, biases,
+            statistics, losses, gradients of weights and what the optimizer remembers stay float32, and so do judging
+            and the network that is handed on. Source: P. Micikevicius et al., "Mixed precision training" (2018).
 
     Example:
         >>> import sonde as sd

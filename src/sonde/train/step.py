@@ -230,7 +230,11 @@ class Engine:
         return state, means, loss
 
     def step(self, state: State, key: Array) -> tuple[State, dict, Array]:
-        """Every turn once, in order, of the state in the loop over steps: the new state, the means of each turn, and whether all losses are finite."""
+        """Every turn once, in order, of the state in the loop over steps.
+
+        Returns:
+            The new state, the means of each turn, and whether all losses are finite.
+        """
         info, finite = {}, jnp.bool_(True)
         for i, turn in enumerate(self.turns):
             if turn.repeats == 1:
@@ -510,4 +514,3 @@ def whole(network: Network, plan: Plan, data: Data, key: Array, capacities: tupl
         ends.append(engine.advance(p, jnp.int32(ENDLESS)))
         variables, over = ends[-1].kept, ends[-1].outcome == Outcome.DIVERGED
     return Network(network.spec, variables.params, variables.state), tuple(ends)
-
