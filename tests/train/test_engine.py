@@ -407,7 +407,7 @@ def test_the_best_network_is_handed_on_however_the_phase_ends(how, seed):
     assert same_network(handed_on, Walk(net(), plan, digits(), seed).to((best + 1) * every).state.vars)
     assert by_hand(handed_on, "valid") == pytest.approx(losses[best], rel=1e-4)
     if how == "out of time":
-        assert record.steps == 16  # judged after the first dispatch
+        assert 16 <= record.steps < 80  # judged after the first dispatch
     if how == "diverged":
         assert record.steps == 45 and best < 4  # the 44th update is ruinous, and the step after it shows that
         assert np.isnan(losses[-1]) and not record.history["kept"][-1]

@@ -234,7 +234,7 @@ class _Loop:
         """Where the first number that is not finite appears: the same steps once more, up to the bad one."""
         p, bad = before, int(self.progress.bad)
         while int(p.state.step) < bad and int(p.outcome) == Outcome.RUNNING:
-            p = advance(self.spec, self.phase, self.data, p._replace(filled=jnp.int32(0)), jnp.int32(bad))
+            p = advance(self.spec, self.phase, self.data, p._replace(filled=jnp.int32(0)), np.int32(bad))
         if int(p.state.step) != bad:
             return ""
         return Engine(self.spec, self.phase, self.data, p.state.vars).blame(p.state, p.key)
