@@ -188,7 +188,7 @@ def test_what_cannot_be_is_refused(curve, curves, bag):
         fit(members=0)
     with pytest.raises(ArgumentError, match="no clock is read: leave the TimeBudget out"):
         fit(control=sd.TimeBudget(5.0))
-    with pytest.raises(ArgumentError, match="how must be 'map' or 'vmap'; got 'pmap'"):
+    with pytest.raises(ArgumentError, match="how must be 'auto', 'map' or 'vmap'; got 'pmap'"):
         fit(how="pmap")
     with pytest.raises(ArgumentError, match="plans of one program may differ in their numbers only"):
         fit(batch=(16, 32))
