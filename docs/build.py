@@ -41,6 +41,8 @@ PAGES = [
             {"Regularization": "explain/regularization.md"},
             {"What to begin with": "explain/defaults.md"},
             {"Optimizers at work": "explain/optimizers.md"},
+            {"The learning rate": "explain/learning-rate.md"},
+            {"Schedules": "explain/schedules.md"},
             {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},
             {"PCA and the autoencoder": "explain/pca-and-autoencoder.md"},
