@@ -39,6 +39,7 @@ PAGES = [
             {"Initializers and activations": "explain/initializers.md"},
             {"Capacity": "explain/capacity.md"},
             {"Regularization": "explain/regularization.md"},
+            {"Noise and augmentation": "explain/noise-and-augmentation.md"},
             {"What to begin with": "explain/defaults.md"},
             {"Optimizers at work": "explain/optimizers.md"},
             {"The learning rate": "explain/learning-rate.md"},
