@@ -413,6 +413,34 @@ def test_numbers_are_one_column_and_come_back_to_the_bit(sonde, tmp_path):
     assert sonde("predict", "net.safetensors", "x.npy").out.startswith("prediction 1,prediction 2\n")
 
 
+def test_an_answer_for_each_step_has_a_line_for_each_step_of_each_sequence(sonde, tmp_path):
+    spec = sd.nn.Sequential(memory=sd.nn.GRU(3), head=sd.nn.Dense(2))
+    rows = sd.Padded(np.sin(np.arange(60, dtype=np.float32)).reshape(4, 5, 3), np.array([5, 1, 3, 2]))
+    inputs = {"shape": [5, 3], "dtype": "float32", "low": -2.0, "high": 2.0, "padded": True}
+    artifact = sd.Artifact(build(spec, rows), inputs, "classes", ["off", "on"])
+    path = artifact.save(tmp_path / "net.safetensors")
+    np.savez(tmp_path / "rows.npz", x=rows.values, lengths=rows.lengths)
+    ended = sonde("predict", path, "rows.npz")
+    table = list(csv.DictReader(io.StringIO(ended.out)))
+    columns = ["sequence", "step", "prediction", "probability off", "probability on"]
+    assert ended.status == 0 and list(table[0]) == columns
+    where = [(int(line["sequence"]), int(line["step"])) for line in table]
+    assert where == [(i, j) for i, length in enumerate([5, 1, 3, 2]) for j in range(length)]
+    assert [line["prediction"] for line in table] == artifact.predict(rows).steps.tolist()
+    shares = [[float(line["probability off"]), float(line["probability on"])] for line in table]
+    np.testing.assert_allclose(shares, artifact.probabilities(rows).steps, rtol=1e-5)
+
+
+def test_sequences_without_their_lengths_are_refused(sonde, tmp_path):
+    rows = sd.Padded(np.zeros((2, 5, 3), np.float32), np.array([5, 1]))
+    inputs = {"shape": [5, 3], "dtype": "float32", "low": -2.0, "high": 2.0, "padded": True}
+    network = build(sd.nn.Sequential(memory=sd.nn.GRU(3, last=True), head=sd.nn.Dense(1)), rows)
+    path = sd.Artifact(network, inputs, "numbers").save(tmp_path / "net.safetensors")
+    np.save(tmp_path / "rows.npy", rows.values)
+    ended = sonde("predict", path, "rows.npy")
+    assert ended.status == 2 and "a .npz file with x [rows, longest, ...] and lengths [rows]" in ended.err
+
+
 def test_labels_with_commas_are_quoted(sonde, tmp_path):
     saved(tmp_path, 1, "classes", ("no, never", 'the "other"'))
     table = list(csv.reader(io.StringIO(sonde("predict", "net.safetensors", "x.npy").out)))
