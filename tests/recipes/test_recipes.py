@@ -86,6 +86,13 @@ def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels
     assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.4
 
 
+def test_a_convolutional_network_is_shown_images_changed_as_much_as_its_settings_say():
+    ops = lambda **settings: getattr(MnistCnn(**settings).sampler(), "ops", ())
+    assert ops() == (sd.data.Rotate(10.0), sd.data.Zoom(0.1), sd.data.Shift(2.0, whole=False))
+    assert ops(zoom=0, shift=1.0) == (sd.data.Rotate(10.0), sd.data.Shift(1.0, whole=False))
+    assert ops(degrees=0, zoom=0, shift=0) == ()
+
+
 @pytest.mark.usefixtures("mnist_is_there")
 def test_five_layers_of_elu_tell_the_digits_0_to_4_apart_in_each_variant_and_not_without_steps_or_units(seed):
     recipe = Digits0To4(rows=3000, units=50, epochs=5, rate=2e-3, dropped=0.2)

@@ -830,6 +830,7 @@ def test_lanes_by_map_have_the_bits_of_the_run_alone_each_with_its_own_end(seed)
 
 def test_lanes_by_vmap_equal_the_run_alone_to_rounding_each_with_its_own_end(rows, seed):
     rates = np.asarray([0.01, 0.1, 0.5, 3e38], np.float32)
+
     def plan(rate: Any) -> sd.Plan:
         turn, control = sd.Turn(sd.Classify(), sd.SGD(rate)), (sd.Patience(2.0, watch="train/loss", least=0.01),)
         return sd.Plan(sd.Phase(turn, InOrder(10), epochs=6, control=control)).prepare(rows["train"])
