@@ -83,7 +83,7 @@ controllers = st.one_of(
     st.builds(sd.Target, rates, watched),
     st.builds(sd.TimeBudget, st.floats(1, 1e4)),
 )
-probes = st.sampled_from([sd.GradientNorm(), sd.UpdateRatio(), sd.DeadUnits(), sd.Curvature()])
+probes = st.sampled_from([sd.GradientNorm(), sd.UpdateRatio(), sd.DeadUnits()])
 turns = st.builds(sd.Turn, terms | sums, optimizers, patterns, st.integers(1, 5), words)
 phases = st.builds(
     sd.Phase, turns, samplers, counts, st.just(0), st.integers(0, 9), st.lists(controllers, max_size=2), probes
@@ -99,7 +99,6 @@ ANY = {
     "Each": st.sampled_from([sd.objectives.Each(sd.objectives.accuracy), sd.objectives.Each(sd.objectives.huber)]),
     "R2": st.builds(sd.objectives.R2, st.floats(-9, 9)),
     "TopK": st.builds(sd.objectives.TopK, counts),
-    "Curvature": st.just(sd.Curvature()),
     "DeadUnits": st.just(sd.DeadUnits()),
     "Dense": st.builds(nn.Dense, counts, activations, initializers, st.none() | initializers),
     "Dropout": st.builds(nn.Dropout, rates, st.booleans()),
@@ -246,7 +245,6 @@ constraints = st.one_of(
 ANY |= {
     "Clip": st.builds(sd.optim.Clip, optimizers, rates, st.none() | rates, st.none() | rates),
     "Constrained": st.builds(sd.optim.Constrained, optimizers, constraints, patterns),
-    "CurvatureLimit": st.builds(sd.optim.CurvatureLimit, optimizers),
     "KeepZeros": st.just(sd.optim.KeepZeros()),
     "LinearConstraint": st.builds(
         sd.optim.LinearConstraint, st.lists(st.lists(rates, min_size=3, max_size=3), min_size=1, max_size=2), rates

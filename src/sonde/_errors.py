@@ -1,15 +1,15 @@
 """Exceptions, and the one way their messages are written.
 
-SondeError                          a person can mend this; the command line shows it in one line
-  ArgumentError (ValueError)        an argument is not what it must be
-  ShapeError (ValueError)           a layer, loss or metric was given arrays that do not fit
-  LayerError (ValueError)           anything else that went wrong inside a layer, with its path
-  PathError (LookupError)           a path or a pattern of paths that meets nothing
-    MemberError (AttributeError)    a method or a column that is not there
-  DataError (ValueError)            the data cannot be trained on
-  SourceError (OSError)             the data cannot be had
-  FormatError (ValueError)          a file is not what it should be
-  ResumeError (ValueError)          a run cannot go on from what is on disk
+    SondeError                          a person can mend this; the command line shows it in one line
+      ArgumentError (ValueError)        an argument is not what it must be
+      ShapeError (ValueError)           a layer, loss or metric was given arrays that do not fit
+      LayerError (ValueError)           anything else that went wrong inside a layer, with its path
+      PathError (LookupError)           a path or a pattern of paths that meets nothing
+        MemberError (AttributeError)    a method or a column that is not there
+      DataError (ValueError)            the data cannot be trained on
+      SourceError (OSError)             the data cannot be had
+      FormatError (ValueError)          a file is not what it should be
+      ResumeError (ValueError)          a run cannot go on from what is on disk
 """
 
 from __future__ import annotations

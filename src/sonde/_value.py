@@ -278,7 +278,7 @@ def to_json(v: Any) -> Any:
         name = next((n for n, k in KINDS.items() if k is kind), None)
         if name is None:
             raise FormatError(
-                f'{kind.__name__} has no name in files; define it as class {kind.__name__}(..., registered="name")'
+                f"{kind.__name__} has no name in files; define it as class {kind.__name__}(..., registered=\"name\")"
             )
         fields = {f.name: f.default for f in dataclasses.fields(v)}  # pyright: ignore[reportArgumentType]
         given = {n: getattr(v, n) for n in fields}

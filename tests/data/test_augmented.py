@@ -230,7 +230,9 @@ def test_simulated_sounds_teach_what_one_clean_sound_of_each_kind_does_not(rng, 
     net = nn.Sequential(hidden=nn.Dense(64, nn.relu), head=nn.Dense(3))
 
     def told_apart(augment):
-        run = sd.fit(net, sounds, sd.Classify(), sd.Adam(3e-3), epochs=40, augment=augment, seed=seed, progress=False)
+        run = sd.fit(
+            net, sounds, sd.Classify(), sd.Adam(3e-3), epochs=40, augment=augment, seed=seed, progress=False
+        )
         return run.evaluate("valid")["accuracy"].value
 
     assert told_apart((sd.data.TimeShift(16), sd.data.Amplify(0.5), sd.data.Noise(0.3))) > 0.9

@@ -81,7 +81,7 @@ def test_a_file_rows_and_real_dates_are_the_same_features(tmp_path, order):
     real = table | {"sold": [datetime.date(2020, 1, 1) + datetime.timedelta(6 * i) for i in range(60)]}
     read = [sd.data.read(s, target="price") for s in (tmp_path / "sales.csv", said, table, real)]
     assert all((other.train.x == read[0].train.x).all() for other in read) and read[0].train.x.shape[1] == 5
-    ((_, encoding),) = read[0].encoder.columns
+    (_, encoding), = read[0].encoder.columns
     assert encoding.format == order and read[0].notes == ()
     again = sd.from_json(sd.to_json(read[0].encoder))
     np.testing.assert_array_equal(again.inputs(real)["x"], again.inputs(tmp_path / "sales.csv")["x"])

@@ -253,7 +253,8 @@ def test_the_surest_mistakes_come_first(shape, dtype, figures, rng, tmp_path):
     assert inked(mistakes(images, labels, predicted, p, "abcde", tmp_path / "m.png", most=9))
     surest = sorted(np.flatnonzero(labels != predicted), key=lambda i: -p[i].max())[:9]
     assert [ax.get_title() for ax in figures[0].axes] == [
-        f"true {'abcde'[labels[i]]}, said {'abcde'[predicted[i]]} ({pictures._percent(p[i].max())})" for i in surest
+        f"true {'abcde'[labels[i]]}, said {'abcde'[predicted[i]]} ({pictures._percent(p[i].max())})"
+        for i in surest
     ]
     assert inches(tmp_path / "m.png") == pytest.approx([3 * 1.75, 3 * 1.74 + 0.3], abs=1 / DPI)
     shown = np.asarray(figures[0].axes[0].images[0].get_array())

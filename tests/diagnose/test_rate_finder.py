@@ -167,7 +167,9 @@ def test_what_else_is_refused(line):
         with pytest.raises(ArgumentError, match="cannot be set"):
             find_rate(PARABOLA, data, sd.Regress(), transformation)
     with pytest.raises(ArgumentError, match="smaller low"):
-        find_rate(PARABOLA, data, sd.Regress(), sd.SGD(), 5 / curvature, 50 / curvature, steps=20, batch=InOrder(ROWS))
+        find_rate(
+            PARABOLA, data, sd.Regress(), sd.SGD(), 5 / curvature, 50 / curvature, steps=20, batch=InOrder(ROWS)
+        )
 
 
 def test_a_picture_shows_the_losses_over_a_logarithmic_rate_and_the_suggestion(line, monkeypatch, tmp_path):

@@ -77,6 +77,8 @@ class Assigning(nn.Layer):
         self.inner = nn.Dense(units)  # pyright: ignore
 
 
+
+
 SAID = [
     (lambda: nn.Dense(3, nn.LeakyReLU), r"the class LeakyReLU: did you forget \(\)\?"),  # pyright: ignore
     (lambda: nn.Dense(3, "relu"), "write nn.relu, without quotes"),  # pyright: ignore

@@ -174,3 +174,4 @@ def test_the_slopes_of_the_bound_are_those_by_hand(rng):
     np.testing.assert_allclose(slopes[0], jax.nn.sigmoid(given[0]) - given[1], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(slopes[1], given[2], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(slopes[2], (jnp.exp(given[3]) - 1) / 2, rtol=1e-4, atol=1e-6)
+

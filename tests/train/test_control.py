@@ -146,6 +146,7 @@ def test_what_is_hardly_better_does_not_hold_off_a_plateau():
 # ---------------------------------------------------------------------- every executor
 
 
+
 def judges(loss=NEVER, accuracy=0, plateau=NEVER, low=-1.0, high=2.0) -> tuple:
     """Every controller at once; the numbers say whose turn it is, so all of it is one program.
 

@@ -247,7 +247,9 @@ def test_outputs_of_a_resting_body_are_looked_up_and_equal_to_computing_them(rng
     wide = widened(network, plan, data)
     for name, columns in data.items():
         assert set(wide[name]) == {"x", "y", "@0/0/body"}
-        np.testing.assert_allclose(wide[name]["@0/0/body"], network.outputs(columns["x"])["body"], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            wide[name]["@0/0/body"], network.outputs(columns["x"])["body"], rtol=1e-5, atol=1e-6
+        )
     looked, (one,) = run(network, plan, data, seed)
     computed, (two,) = run(network, plan, data, seed, look_up=False)
     assert one.history.keys() == two.history.keys() and one.history["train/loss"][-1] < one.history["train/loss"][0]

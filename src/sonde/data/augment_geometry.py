@@ -62,7 +62,9 @@ def moved(ops: tuple[Geometric, ...], keys: tuple[Array, ...], x: Array) -> Arra
     """An image after several operations, read once: what the last one looks for is found through all before it."""
     frames, back = as_frames(ops[0], x)
     last = jnp.array([[0.0, 0.0, 1.0]])
-    square = [jnp.concatenate([op.matrix(key, *frames.shape[1:3]), last]) for op, key in zip(ops, keys, strict=True)]
+    square = [
+        jnp.concatenate([op.matrix(key, *frames.shape[1:3]), last]) for op, key in zip(ops, keys, strict=True)
+    ]
     whole = functools.reduce(functools.partial(jnp.matmul, precision="highest"), square)
     return back(read_at(frames, whole[:2], next((op.beyond for op in ops if op.beyond), "zero")))
 

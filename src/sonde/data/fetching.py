@@ -23,7 +23,6 @@ TIMEOUT = 20.0
 SLOWEST = 2000.0
 """Bytes a second, on average, below which a mirror is given up."""
 
-
 @dataclass(frozen=True)
 class Source:
     """Where the files of a data set come from.
@@ -98,7 +97,10 @@ def fetch(name: str, urls: Sequence[str], sha256: str, folder: Path, timeout: fl
         tried.append(f"{urlsplit(url).netloc}: the {len(data)} bytes it sent have another checksum")
         answered = True
     why = "no mirror has it" if answered else "this machine seems to be offline"
-    raise SourceError(f"cannot download {name}, {why} ({'; '.join(tried)}); by hand: save {urls[0]} as {path}")
+    raise SourceError(
+        f"cannot download {name}, {why} ({'; '.join(tried)}); "
+        f"by hand: save {urls[0]} as {path}"
+    )
 
 
 class _Failed(Exception):

@@ -116,7 +116,9 @@ def _panels(columns: Mapping[str, np.ndarray]) -> dict[str, dict[str, str]]:
 
 
 @_drawn
-def _draw_curves(columns: Mapping[str, np.ndarray], panels: dict[str, dict[str, str]], best: int | None) -> Figure:
+def _draw_curves(
+    columns: Mapping[str, np.ndarray], panels: dict[str, dict[str, str]], best: int | None
+) -> Figure:
     axis = next((name for name in _X if name in columns), "round")
     x = columns.get(axis, np.arange(1.0, 1 + len(next(iter(columns.values())))))
     across = 2 if len(panels) == 4 else min(len(panels), 3)
@@ -496,7 +498,8 @@ def scatter_panels(panels: Sequence[tuple[str, Any, Any, str, str]], path: PathL
         xy, c = np.asarray(points, np.float64), np.asarray(kind)
         if xy.ndim != 2 or xy.shape[1] != 2 or c.shape != xy.shape[:1]:
             raise ShapeError(
-                f"panel {title!r} takes points [n, 2] and a class each [n]; got {shape_of(xy)} and {shape_of(c)}"
+                f"panel {title!r} takes points [n, 2] and a class each [n]; "
+                f"got {shape_of(xy)} and {shape_of(c)}"
             )
         wrong = np.flatnonzero(~np.isfinite(xy).all(1))
         if len(wrong):

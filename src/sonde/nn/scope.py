@@ -168,7 +168,9 @@ class Scope:
         """Whether this layer is in training mode. What no turn of a phase trains rests in inference mode."""
         return self.frame.live(self.path)
 
-    def param(self, name: str, shape: tuple[int, ...], init: Callable[..., Array], dtype: Any = jnp.float32) -> Array:
+    def param(
+        self, name: str, shape: tuple[int, ...], init: Callable[..., Array], dtype: Any = jnp.float32
+    ) -> Array:
         """The layer's parameter ``name``, made by ``init(key, shape, dtype)`` when the network is built.
 
         Its initial value depends on (seed, path) only, not on what else is in the network.
@@ -308,7 +310,7 @@ def called(function: Callable, spec: Any, scope: Scope, xs: tuple, **options: An
     y = function(Scope(scope.frame.view(weight=weight), scope.path), *values, **options)
     if jnp.shape(y)[:2] != steps.shape[:2]:
         raise ShapeError(
-            f'{where}: {type(spec).__name__} says that it treats every step alone (padded = "steps"), but it made '
+            f"{where}: {type(spec).__name__} says that it treats every step alone (padded = \"steps\"), but it made "
             f"{shape_of(y)} of {shape_of(steps.values)}: rows and steps must stay"
         )
     return steps.with_values(y)

@@ -76,7 +76,9 @@ def _classified(measure: str, logits: Any, labels: Any) -> tuple[Any, Any]:
 
 
 @named
-def accuracy(logits: Shaped[ArrayLike, "*rows classes"], labels: Shaped[ArrayLike, "..."]) -> Bool[Array, "*rows"]:
+def accuracy(
+    logits: Shaped[ArrayLike, "*rows classes"], labels: Shaped[ArrayLike, "..."]
+) -> Bool[Array, "*rows"]:
     """Whether the largest logit is the label's; a single output z [rows, 1] stands for the logits 0 and z.
 
     Raises:

@@ -73,7 +73,9 @@ class LBFGS(Optimizer):
         """One step, which evaluates the loss a few times."""
         height = lambda wide: loss({path: w.astype(params[path].dtype) for path, w in wide.items()})
         wide, slope = _wide(params), _wide(gradient)
-        step, memory = self.direction().update(slope, memory, wide, value=height(wide), grad=slope, value_fn=height)
+        step, memory = self.direction().update(
+            slope, memory, wide, value=height(wide), grad=slope, value_fn=height
+        )
         return {path: (wide[path] + rate * step[path]).astype(p.dtype) for path, p in params.items()}, memory
 
 

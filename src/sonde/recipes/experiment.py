@@ -238,7 +238,7 @@ def read_toml(path: str | Path) -> tuple[Recipe, int]:
         settings = {k: from_json(v) if _is_value(v) else _tuples(v) for k, v in said.items() if k != "columns"}
         if "columns" in said:
             if not isinstance(said["columns"], dict):
-                raise ArgumentError('columns must be a table of encodings: [columns] age = "number"')
+                raise ArgumentError("columns must be a table of encodings: [columns] age = \"number\"")
             settings["columns"] = tuple((k, from_json(v) if _is_value(v) else v) for k, v in said["columns"].items())
         return with_settings(kind, settings), seed
     except (FormatError, ArgumentError) as error:

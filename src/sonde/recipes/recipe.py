@@ -343,7 +343,9 @@ def _result(
     targets = []
     for target in recipe.targets:
         reached = measured.get(target.name, metrics["test"].get(target.name))
-        targets.append({"name": target.name, "wanted": target.wanted, "reached": reached, "met": target.met(reached)})
+        targets.append(
+            {"name": target.name, "wanted": target.wanted, "reached": reached, "met": target.met(reached)}
+        )
     seconds = {k: sum(run.seconds[k] for run in runs) for k in ("compile", "train")} | {"total": total}
     return Result(recipe, seed, runs, metrics, errors, targets, seconds, folder)
 

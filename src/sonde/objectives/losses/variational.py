@@ -1,6 +1,6 @@
 """The variational lower bound, as a loss: what a row costs when it goes through a code drawn from a Gaussian.
 
-log p(x) >= L = E_q[log p(x | z)] - KL(q(z | x), p(z)),    q = N(m, diag(s^2)),    p(z) = N(0, 1)
+    log p(x) >= L = E_q[log p(x | z)] - KL(q(z | x), p(z)),    q = N(m, diag(s^2)),    p(z) = N(0, 1)
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 @named
-def gaussian_kl(mean: Shaped[ArrayLike, "*shape"], log_variance: Shaped[ArrayLike, "..."]) -> Float[Array, "..."]:
+def gaussian_kl(
+    mean: Shaped[ArrayLike, "*shape"], log_variance: Shaped[ArrayLike, "..."]
+) -> Float[Array, "..."]:
     """How far a Gaussian with a spread for each axis is from the standard normal: their Kullback-Leibler divergence.
 
         loss = sum_j (m_j^2 + s_j^2 - 1 - log s_j^2) / 2
