@@ -24,9 +24,10 @@ from sonde.nn.ensemble import WAYS, combined
 from sonde.nn.network import as_network, tidy
 from sonde.objectives import cross_entropy
 from sonde.objectives.metrics import Score
-from sonde.run import Run, predictor
+from sonde.run import Run, count, predictor
 from sonde.train import KeepBest, Outcome, Phase, Plan, Record, TimeBudget, Turn, as_controllers, execute_many
 from sonde.train.execute import lengths
+from sonde.train.lanes import chosen, cores
 from sonde.train.step import Engine, Progress, Vars
 
 
@@ -45,13 +46,13 @@ def bag(
     average: Any = None,
     combine: str = "",
     seed: int = 0,
-    how: str = "map",
+    how: str = "auto",
 ) -> Bag:
     """Train several networks on rows drawn anew for each, and let them predict together.
 
     Member i is what ``fit(network, data, objective, optimizer, batch=Bootstrap(batch, i), seed=seed + i, ...)`` gives,
-    to the bit. It has n of the n training rows drawn with replacement, so it never sees about a third of them. All
-    members are one program.
+    to the bit where members are mapped. It has n of the n training rows drawn with replacement, so it never sees about
+    a third of them. All members are one program.
 
     Args:
         network: a spec, or a network that every member goes on from.
@@ -71,8 +72,8 @@ def bag(
         combine: how predictions become one, see `nn.Ensemble`; "": ``"probabilities"`` for classes by cross-entropy,
             else ``"mean"``.
         seed: that of the first member.
-        how: ``"map"``, one member after the other; or ``"vmap"``, all at once, which is equal to rounding and faster
-            on a GPU or for very small networks.
+        how: ``"map"``, one member after the other on every core; or ``"vmap"``, all at once, which is equal to rounding
+            and faster on a GPU. ``"auto"`` is map on a CPU and vmap elsewhere; the decisions of a run say which it was.
 
     Returns:
         A `Bag`.
@@ -107,8 +108,9 @@ def bag(
     if combine not in ("", *WAYS):
         raise ArgumentError(f"combine must be one of {', '.join(WAYS)}; got {combine!r}")
     began, seeds = time.perf_counter(), [checked_seed(seed + i) for i in range(len(plans))]
-    on_device: Any = placed(data)
     prepared = [plan.prepare(dict(data.train)) for plan in plans]
+    on_device: Any = placed(data, [plan.phases[0].batch for plan in prepared])
+    how = chosen(how)
     networks, (progress,) = execute_many(net, prepared, on_device, seeds, how)
     jax.block_until_ready(networks)
     each = (time.perf_counter() - began) / len(plans)
@@ -116,10 +118,12 @@ def bag(
     trained = tidy(Engine, net.spec, phase, on_device, Vars(*_lane((networks.params, networks.state), 0))).trained
     like = Record(trained=tuple(sorted(trained)), train_seconds=each)
     like.per_epoch, like.total = lengths(phase, on_device)
+    busy = min(cores(), len(plans))
+    together = "at once with the others (vmap)" if how == "vmap" else f"with the others on {count(busy, 'core')} (map)"
     runs = []
     for i, plan in enumerate(plans):
         params, state = _lane((networks.params, networks.state), i)
-        said = [f"member {i + 1} of {len(plans)}, trained with the others; its seconds are an equal share of theirs"]
+        said = [f"member {i + 1} of {len(plans)}, trained {together}; its seconds are an equal share of theirs"]
         seconds = {"compile": 0.0, "train": each, "total": each}
         record = _record(like, progress, i)
         runs.append(Run(Network(net.spec, params, state), [record], plan, seeds[i], data, said, seconds))

@@ -10,7 +10,7 @@ import sonde as sd
 from sonde import nn, optim
 from sonde._errors import ArgumentError, PathError
 from sonde.nn.network import Network
-from sonde.train.execute import execute, execute_many
+from sonde.train import execute, execute_many
 from sonde.train.step import grown
 
 NET = Network(nn.Sequential(body=nn.Dense(6, nn.tanh), norm=nn.BatchNorm(), head=nn.Dense(3)))

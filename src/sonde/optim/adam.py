@@ -6,6 +6,8 @@ biases and normalization are spared by the usual pattern.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import optax
 
 from sonde._errors import check_interval
@@ -46,6 +48,8 @@ class AdamW(Adam):
     epsilon: Part = 1e-8
     decay: Number = 1e-2
     decays: Patterns = "**kernel"
+
+    elementwise: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse weights that grow by themselves."""

@@ -11,6 +11,9 @@ from sonde._types import Number, Part
 from sonde._value import Value, show
 from sonde.optim import as_optimizer
 
+PRECISIONS = ("float32", "bfloat16")
+"""What the products of a training step may be computed in."""
+
 
 class Turn(Value):
     """One update: what it minimizes, how, and which paths it may write.
@@ -61,6 +64,10 @@ class Phase(Value):
         control: controllers, such as ``Patience(5)``.
         probes: what else to measure at a round's end, such as ``GradientNorm()``.
         average: averaged weights that are judged, kept and handed on instead of the last ones, such as ``EMA(0.999)``.
+        precision: of the products with weights in a training step: ``"float32"``, or ``"bfloat16"``, which has the
+            range of float32 and 8 bits of its 24. Layers are handed inputs and matrices in it; weights, biases,
+            statistics, losses, gradients of weights and what the optimizer remembers stay float32, and so do judging
+            and the network that is handed on. Source: P. Micikevicius et al., "Mixed precision training" (2018).
 
     Example:
         >>> import sonde as sd
@@ -77,6 +84,7 @@ class Phase(Value):
     control: Part = ()
     probes: Part = ()
     average: Part = None
+    precision: str = "float32"
 
     def check(self) -> None:
         """Refuse a phase without turns, an end, or names that tell its turns apart."""
@@ -87,6 +95,8 @@ class Phase(Value):
             raise ArgumentError(f"batch of a phase must be a sampler, such as data.Shuffled(32); got {self.batch!r}")
         if self.average is not None and not hasattr(self.average, "observe"):
             raise ArgumentError(f"average of a phase must be one, such as EMA(0.999); got {self.average!r}")
+        if self.precision not in PRECISIONS:
+            raise ArgumentError(f"precision of a phase must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
         names = [t.name for t in self.turns]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(f"the turns of a phase need names that differ, Turn(..., name=...); got {names}")
