@@ -116,6 +116,12 @@ COMBINED = [
     layer("LayerNorm", nn.LayerNorm(), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("GroupNorm", nn.GroupNorm(2), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("TiedDense", nn.TiedDense(3), normal(ROWS, 4), f32(ROWS, 3)),
+    layer(
+        "VariationalAutoencoder",
+        nn.VariationalAutoencoder(encoder=nn.Dense(4, nn.tanh), decoder=nn.Dense(5)),
+        normal(ROWS, 5),
+        f32(ROWS, 5),
+    ),
     layer("PReLU", nn.PReLU(), normal(ROWS, 2, 3), f32(ROWS, 2, 3)),
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
@@ -332,7 +338,31 @@ def tied(rng: np.random.Generator) -> tuple:
     return params, normal(ROWS, 4)(rng), jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0)
 
 
+VAE = nn.VariationalAutoencoder(encoder=nn.Dense(4), decoder=nn.Dense(5))
+
+
+def call_variational(part: sd.Objective, params: dict, x: Any, weight: Any, key: Any) -> Any:
+    """The loss and the metrics of a variational autoencoder."""
+    loss, metrics = part(nn.Network(VAE, params).bind(key), sd.Batch({"x": x}, weight))
+    return {"loss": loss.value} | {name: mean.value for name, mean in metrics.items()}
+
+
+def of_codes(rng: np.random.Generator) -> tuple:
+    """Draws what `call_variational` takes."""
+    x = jnp.asarray(rng.uniform(size=(ROWS, 5)), jnp.float32)
+    params = nn.build(VAE, x, seed=int(rng.integers(2**31))).params
+    return params, x, jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0), key(rng)
+
+
+def variational(part: sd.Objective, note: str = "") -> Case:
+    """A variational objective."""
+    gives = dict.fromkeys(("loss", "bound", "kl", "reconstruction"), f32())
+    return Case(f"objectives.Variational{note}", part, call_variational, of_codes, gives, (0, 1))
+
+
 AUTOENCODERS = [
+    variational(objectives.Variational(beta=0.5, loss=objectives.half_squared_error, spread=0.7)),
+    variational(objectives.Variational(samples=3), " several draws"),
     Case(
         "objectives.Reconstruct",
         objectives.Reconstruct(back="reconstruct"),
@@ -611,6 +641,13 @@ AUGMENTATIONS = [
     augmentation("Crop", data.Crop(2), COLORED, (5, 6, 3)),
     augmentation("Crop smaller", data.Crop(0, (3, 4), "edge"), GRAY, (3, 4)),
     augmentation("Cutout", data.Cutout(3.0, 0.5), COLORED, (5, 6, 3)),
+    Case(
+        "data.Binarize",
+        data.Binarize(),
+        lambda op, key, x: op.change(key, sd.Batch.of({"x": x}), "x").x,
+        lambda rng: (key(rng), image(4, 7, 6)(rng)),
+        ("float32", (4, 7, 6)),
+    ),
     augmentation("Brightness", data.Brightness(0.3), GRAY, (7, 6)),
     augmentation("Contrast", data.Contrast(0.3), COLORED, (5, 6, 3)),
     augmentation("Saturation", data.Saturation(0.3), COLORED, (5, 6, 3)),

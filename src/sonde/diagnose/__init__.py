@@ -1,16 +1,19 @@
 """What happened inside a run, for people who look."""
 
-from sonde.diagnose.panels import image_panels, line_panels
+from sonde.diagnose.bounds import Bounds, bounds
+from sonde.diagnose.panels import image_panels, line_panels, tiled
 from sonde.diagnose.pictures import confusion, learning_curves, mistakes, predictions, scatter_panels
 from sonde.diagnose.rate_finder import RateTest, find_rate
 from sonde.diagnose.sheet import draw_augmented
 from sonde.diagnose.trace import LayerTrace, Trace, backprop_trace
 
 __all__ = [
+    "Bounds",
     "LayerTrace",
     "RateTest",
     "Trace",
     "backprop_trace",
+    "bounds",
     "confusion",
     "draw_augmented",
     "find_rate",
@@ -20,4 +23,5 @@ __all__ = [
     "mistakes",
     "predictions",
     "scatter_panels",
+    "tiled",
 ]

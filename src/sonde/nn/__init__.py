@@ -55,6 +55,7 @@ from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from sonde.nn.rewrite import replace_all
 from sonde.nn.scope import Scope
 from sonde.nn.tied import TiedDense
+from sonde.nn.variational import VariationalAutoencoder
 
 __all__ = [
     "GRU",
@@ -104,6 +105,7 @@ __all__ = [
     "TiedDense",
     "Uniform",
     "Upsample",
+    "VariationalAutoencoder",
     "WeightNoise",
     "VarianceScaling",
     "arctan",

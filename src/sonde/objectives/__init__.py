@@ -23,6 +23,7 @@ from sonde.objectives.measures import R2, Each, Measure, TopK, accuracy
 from sonde.objectives.objectives import Classify, Objective, Regress, Sum
 from sonde.objectives.penalties import L1, L1L2, L2
 from sonde.objectives.reconstruct import Reconstruct
+from sonde.objectives.variational import Variational
 
 __all__ = [
     "L1",
@@ -37,6 +38,7 @@ __all__ = [
     "Regress",
     "Sum",
     "TopK",
+    "Variational",
     "absolute_error",
     "absolute_percentage_error",
     "accuracy",

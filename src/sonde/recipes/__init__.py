@@ -13,6 +13,7 @@ from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
+from sonde.recipes.vae import Vae
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
 
@@ -32,6 +33,7 @@ __all__ = [
     "Recipe",
     "Result",
     "Target",
+    "Vae",
     "Variants",
     "Wine",
     "Xor",
