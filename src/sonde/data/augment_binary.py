@@ -21,7 +21,7 @@ class Binarize(Augmentation):
     """y = 1 with probability x, else 0, for each entry on its own: x is a row of probabilities, drawn anew each time.
 
     So a gray image stands for a distribution of black and white ones, whose mean it is, and a network sees another of
-    them in each epoch. Whole numbers of 8 bits are probabilities x / 255, and become 0 or 255. Rows that are judged stay
+    them in each epoch. Whole numbers of 8 bits are probabilities x / 255, and become 0 or 255. Judged rows stay
     as they are: draw those of the validation and test splits once, beforehand.
 
     Raises:

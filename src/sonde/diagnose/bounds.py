@@ -1,4 +1,4 @@
-"""How likely rows are to a variational autoencoder: its bound, a tighter one, and which axes of the code say something."""
+"""How likely rows are to a variational autoencoder: two bounds, and which axes of its code say something."""
 
 from __future__ import annotations
 

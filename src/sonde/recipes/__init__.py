@@ -1,5 +1,6 @@
 """Whole jobs, each a page."""
 
+from sonde.recipes.anomaly import Anomaly
 from sonde.recipes.california_housing import CaliforniaHousing
 from sonde.recipes.cifar10 import Cifar10
 from sonde.recipes.digits import Digits
@@ -18,6 +19,7 @@ from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
 
 __all__ = [
+    "Anomaly",
     "CaliforniaHousing",
     "Cifar10",
     "Digits",

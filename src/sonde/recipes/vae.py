@@ -20,7 +20,8 @@ class Vae(Recipe, registered="vae"):
     A shade is the probability of a black pixel. Training images are drawn from their shades anew each time; those of
     the validation and test rows were drawn once, from seed 0 whatever the seed of the run, so that bounds compare
     between runs (not with those for another sample: the one of Larochelle and Murray is fixed for training rows, too).
-    The epoch with the best bound of the validation rows is kept.
+    The epoch with the best bound of the validation rows is kept. Sizes and rate are those of the best validation
+    bound after 20 epochs, of 400, and 500 and 500 units at 0.001, and the latter at 0.002.
 
     Example:
         >>> from sonde.recipes import Vae
@@ -35,7 +36,7 @@ class Vae(Recipe, registered="vae"):
     latents: int = 32
     beta: sd.Number = 1.0
     samples: int = 1
-    rate: sd.Number = 1e-3
+    rate: sd.Number = 2e-3
     batch: int = 128
     epochs: sd.Number = 60
     rows: int = 0
