@@ -32,9 +32,9 @@ class Binarize(Augmentation):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> import sonde as sd
-        >>> drawn = sd.data.Binarize()(jax.random.key(0), jnp.full(10_000, 0.25))
+        >>> drawn = sd.data.Binarize()(jax.random.key(0), jnp.full(10_000, 0.3))
         >>> sorted(set(drawn.tolist())), round(float(drawn.mean()), 1)
-        ([0.0, 1.0], 0.2)
+        ([0.0, 1.0], 0.3)
     """
 
     def prepare(self, columns: Mapping[str, Any], column: str) -> Augmentation:

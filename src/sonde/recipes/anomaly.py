@@ -76,6 +76,8 @@ class Anomaly(Variants, registered="anomaly"):
         """Areas under the ROC curve, and how many normal test rows are above the threshold; means over repeats."""
         from sklearn.metrics import roc_auc_score
 
+        from sonde.diagnose import image_panels, line_panels, tiled
+
         every: dict[str, list[float]] = {}
         panels, oddest = [], {}
         for job, run in zip(jobs(self), runs, strict=True):
@@ -94,10 +96,15 @@ class Anomaly(Variants, registered="anomaly"):
                 every.setdefault(f"{job.part}, {name}", []).append(number)
             if job.repeat == 0:
                 title = f"{self.variants[job.part]} (area {said['autoencoder']:.3f})"
-                panels.append((title, histograms(scores["autoencoder"], odd, alarm), "score", "share of its rows"))
-                oddest[job.part] = test.x[np.argsort(-scores["autoencoder"])[:12]]
+                panels.append((title, histograms(scores["autoencoder"], odd, alarm), "log10 of the score", "share of its rows"))
+                if job.part != "tumors":
+                    first = np.argsort(-scores["autoencoder"])[:12]
+                    title = f"left out: {job.part[-1]}\n({odd[first].sum()} of these 12)"
+                    oddest[title] = tiled(test.x[first].reshape(-1, 28, 28), 6)
         if folder is not None:
-            draw(panels, oddest, folder)
+            line_panels(panels, folder / "scores.png")
+            if oddest:
+                image_panels(oddest, folder / "oddest.png", across=5, width=2.2)
         return summed({name: float(np.mean(each)) for name, each in every.items()})
 
 
@@ -139,10 +146,10 @@ def forest_scores(train: np.ndarray, x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def summed(numbers: dict[str, float]) -> dict[str, float]:
-    """The same, with the means over digits and what the autoencoder is better by."""
+    """The same; of all ten digits their means too, and what the autoencoder is better by."""
     for method in (*METHODS, "false alarms", "odd rows found"):
         digits = [n for name, n in numbers.items() if name.startswith("digit-") and name.endswith(f", {method}")]
-        numbers |= {f"digits, {method}": float(np.mean(digits))} if digits else {}
+        numbers |= {f"digits, {method}": float(np.mean(digits))} if len(digits) == 10 else {}
     if "digits, autoencoder" in numbers:
         better = numbers["digits, autoencoder"] - numbers["digits, isolation forest"]
         numbers["digits, autoencoder above isolation forest"] = better
@@ -151,20 +158,10 @@ def summed(numbers: dict[str, float]) -> dict[str, float]:
 
 def histograms(scores: np.ndarray, odd: np.ndarray, alarm: sd.diagnose.Alarm) -> dict[str, tuple]:
     """How scores of normal and of odd rows are spread, as curves, and where the threshold is."""
-    edges = np.linspace(0, np.quantile(scores, 0.995), 41)
+    log = np.log10(scores)
+    edges = np.linspace(log.min(), log.max(), 41)
     share = lambda rows: np.histogram(rows, edges)[0] / len(rows)
-    curves = {"normal rows": (edges[:-1], share(scores[~odd])), "odd rows": (edges[:-1], share(scores[odd]))}
+    middle = (edges[1:] + edges[:-1]) / 2
+    curves = {"normal rows": (middle, share(log[~odd])), "odd rows": (middle, share(log[odd]))}
     top = max(y.max() for _, y in curves.values())
-    return curves | {"threshold": (np.full(2, alarm.threshold), np.array([0.0, top]))}
-
-
-def draw(panels: list, oddest: dict[str, np.ndarray], folder: Path) -> None:
-    """The histograms, and the test images with the highest scores."""
-    from sonde.diagnose import image_panels, line_panels, tiled
-
-    line_panels(panels, folder / "scores.png")
-    images = {
-        f"left out: {part[-1]}": tiled(x.reshape(-1, 28, 28), 6) for part, x in oddest.items() if part != "tumors"
-    }
-    if images:
-        image_panels(images, folder / "oddest.png", across=5, width=2.2)
+    return curves | {"threshold": (np.full(2, np.log10(alarm.threshold)), np.array([0.0, top]))}
