@@ -116,6 +116,8 @@ COMBINED = [
     layer("LayerNorm", nn.LayerNorm(), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("GroupNorm", nn.GroupNorm(2), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("TiedDense", nn.TiedDense(3), normal(ROWS, 4), f32(ROWS, 3)),
+    layer("Autoencoder", nn.Autoencoder(nn.Dense(2, nn.tanh), nn.Dense(4)), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("Autoencoder with tied weights", nn.Autoencoder(nn.TiedDense(2)), normal(ROWS, 4), f32(ROWS, 4)),
     layer("PReLU", nn.PReLU(), normal(ROWS, 2, 3), f32(ROWS, 2, 3)),
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
