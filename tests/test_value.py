@@ -183,6 +183,7 @@ ANY |= {
     "Parallel": st.builds(
         lambda layers, join: nn.Parallel(*layers, join=join), st.lists(sequentials, min_size=1, max_size=3), joins
     ),
+    "Autoencoder": st.builds(nn.Autoencoder, sequentials, sequentials),
     "Residual": st.builds(nn.Residual, sequentials, st.none() | leaves),
     "Shared": st.builds(nn.Shared, sequentials, joins),
     "Sparse": st.builds(nn.Sparse, counts, rates),

@@ -122,6 +122,8 @@ COMBINED = [
         normal(ROWS, 5),
         f32(ROWS, 5),
     ),
+    layer("Autoencoder", nn.Autoencoder(nn.Dense(2, nn.tanh), nn.Dense(4)), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("Autoencoder with tied weights", nn.Autoencoder(nn.TiedDense(2)), normal(ROWS, 4), f32(ROWS, 4)),
     layer("PReLU", nn.PReLU(), normal(ROWS, 2, 3), f32(ROWS, 2, 3)),
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]

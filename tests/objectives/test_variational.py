@@ -152,6 +152,8 @@ def test_what_cannot_be_meant_is_refused(rng, key):
         Variational().prepare({"y": np.zeros(3)})
     with pytest.raises(DataError, match="sequences of different lengths"):
         Variational().prepare({"x": sd.Padded.of([[1.0], [1.0, 2.0]])})
+    with pytest.raises(ArgumentError, match="VariationalAutoencoder needs a decoder"):
+        nn.VariationalAutoencoder(nn.TiedDense(4))
     x = np.zeros((10, 4), np.float32)
     fit = lambda spec: sd.fit(spec, (x, x), Variational(), sd.Adam(1e-3), steps=1, progress=False)
     with pytest.raises(ShapeError, match=r"\[rows, 2 n\]: end it with nn.Dense\(2 \* n\)"):

@@ -20,6 +20,7 @@ from sonde.nn.activations import (
     tanh,
 )
 from sonde.nn.attention import Attention
+from sonde.nn.autoencoder import Autoencoder
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
@@ -63,6 +64,7 @@ __all__ = [
     "RNN",
     "Activation",
     "Attention",
+    "Autoencoder",
     "AveragePool",
     "BatchNorm",
     "Bidirectional",

@@ -58,11 +58,10 @@ class Anomaly(Variants, registered="anomaly"):
     def network(self, data: sd.data.Dataset) -> nn.Layer:
         """One hidden layer there, one back."""
         hidden, code = (self.tumor_hidden, self.tumor_code) if self.variant == "tumors" else (self.hidden, self.code)
-        return nn.Sequential(
-            wide=nn.Dense(hidden, nn.relu, nn.he_normal),
-            code=nn.Dense(code),
-            back=nn.Dense(hidden, nn.relu, nn.he_normal),
-            out=nn.Dense(data.train.x.shape[1]),
+        wide = nn.Dense(hidden, nn.relu, nn.he_normal)
+        return nn.Autoencoder(
+            encoder=nn.Sequential(wide=wide, code=nn.Dense(code)),
+            decoder=nn.Sequential(wide=wide, out=nn.Dense(data.train.x.shape[1])),
         )
 
     def plan(self, data: sd.data.Dataset) -> sd.Plan:
@@ -82,7 +81,7 @@ class Anomaly(Variants, registered="anomaly"):
         panels, oddest = [], {}
         for job, run in zip(jobs(self), runs, strict=True):
             train, valid, test = run.data.train.x, run.data.valid.x, run.data.test
-            size = run.network.params["code/bias"].size
+            size = run.network.params["encoder/code/bias"].size
             scores = {
                 "autoencoder": sd.diagnose.reconstruction_errors(run.network, test.x),
                 "PCA": pca_errors(train, test.x, size),
