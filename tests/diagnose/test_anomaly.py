@@ -13,11 +13,12 @@ from sonde.diagnose import reconstruction_errors, set_alarm
 def test_the_errors_of_a_projection_are_those_of_pca(rng):
     x = (rng.normal(size=(70, 3)) @ rng.normal(size=(3, 8)) + 0.3 * rng.normal(size=(70, 8))).astype(np.float32)
     pca = PCA(3).fit(x)
+    directions = np.asarray(pca.components_)
     spec = nn.Sequential(there=nn.Dense(3), back=nn.Dense(8))
     params = {
-        "there/kernel": pca.components_.T,
-        "there/bias": -pca.mean_ @ pca.components_.T,
-        "back/kernel": pca.components_,
+        "there/kernel": directions.T,
+        "there/bias": -pca.mean_ @ directions.T,
+        "back/kernel": directions,
         "back/bias": pca.mean_,
     }
     net = nn.build(spec, x).replace(params={k: np.asarray(v, np.float32) for k, v in params.items()})

@@ -14,6 +14,7 @@ from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
+from sonde.recipes.sms_hashing import SmsHashing
 from sonde.recipes.vae import Vae
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
@@ -34,6 +35,7 @@ __all__ = [
     "MnistVariants",
     "Recipe",
     "Result",
+    "SmsHashing",
     "Target",
     "Vae",
     "Variants",

@@ -95,7 +95,8 @@ class Anomaly(Variants, registered="anomaly"):
                 every.setdefault(f"{job.part}, {name}", []).append(number)
             if job.repeat == 0:
                 title = f"{self.variants[job.part]} (area {said['autoencoder']:.3f})"
-                panels.append((title, histograms(scores["autoencoder"], odd, alarm), "log10 of the score", "share of its rows"))
+                curves = histograms(scores["autoencoder"], odd, alarm)
+                panels.append((title, curves, "log10 of the score", "share of its rows"))
                 if job.part != "tumors":
                     first = np.argsort(-scores["autoencoder"])[:12]
                     title = f"left out: {job.part[-1]}\n({odd[first].sum()} of these 12)"
