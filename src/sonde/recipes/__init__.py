@@ -13,6 +13,8 @@ from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
+from sonde.recipes.sda import Sda
+from sonde.recipes.sda_study import SdaStudy
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
 
@@ -31,6 +33,8 @@ __all__ = [
     "MnistVariants",
     "Recipe",
     "Result",
+    "Sda",
+    "SdaStudy",
     "Target",
     "Variants",
     "Wine",
