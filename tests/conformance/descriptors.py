@@ -284,7 +284,7 @@ def call_objective(part: sd.Objective, params: dict, columns: dict, weight: Any,
     return {name: getattr(each, "value", each) for name, each in {**parts, **metrics}.items()}
 
 
-SMALL = nn.Sequential(hidden=nn.Dense(4, nn.tanh), head=nn.Dense(3))
+SMALL = nn.Sequential(hidden=nn.Dense(4, nn.sigmoid), head=nn.Dense(3))
 
 
 def objective(name: str, part: sd.Objective, y: Inputs, *gives: str, note: str = "", smooth: bool = True) -> Case:
@@ -329,7 +329,7 @@ OBJECTIVES = [
 
 def call_autoencoder(part: sd.Objective, params: dict, x: Any, weight: Any) -> Any:
     """The loss and the metric of a tied layer that gives back what came in."""
-    net = nn.Network(nn.TiedDense(3, visible_activation=nn.identity), params).bind()
+    net = nn.Network(nn.TiedDense(3, visible_activation=nn.identity), params).bind(jax.random.key(0))
     loss, metrics = part(net, sd.Batch({"x": x}, weight))
     return {"loss": loss.value} | {name: mean.value for name, mean in metrics.items()}
 
@@ -372,12 +372,24 @@ AUTOENCODERS = [
         tied,
         dict.fromkeys(("loss", "mse"), f32()),
         (0, 1),
-    )
+    ),
+    Case(
+        "objectives.Reconstruct of spoiled inputs",
+        objectives.Reconstruct(back="reconstruct", noise=nn.MaskNoise(0.3)),
+        call_autoencoder,
+        tied,
+        dict.fromkeys(("loss", "mse"), f32()),
+        (0, 1),
+    ),
 ]
 PENALTIES = [
     objective("L1", sd.L1(0.1), labels, "loss"),
     objective("L2", sd.L2(0.1), labels, "loss"),
     objective("L1L2", sd.L1L2(0.1, 0.2), labels, "loss"),
+    objective("ActivityL1", objectives.ActivityL1(0.1, "hidden"), labels, "loss", "activity"),
+    objective("ActivityKL", objectives.ActivityKL(0.1, 0.2, "hidden"), labels, "loss", "activity"),
+    objective("Contractive", objectives.Contractive(0.1, "hidden"), labels, "loss", "slopes"),
+    objective("Contractive", objectives.Contractive(0.1, "head", probes=2), labels, "loss", "slopes", note=" probes"),
 ]
 
 # ------------------------------------------------------------------------------------ optimizers

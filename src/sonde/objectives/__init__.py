@@ -1,5 +1,6 @@
 """Objectives, penalties, elementwise losses, and what is measured while training."""
 
+from sonde.objectives.codes import ActivityKL, ActivityL1, Contractive
 from sonde.objectives.losses import (
     absolute_error,
     absolute_percentage_error,
@@ -30,7 +31,10 @@ __all__ = [
     "L1L2",
     "L2",
     "R2",
+    "ActivityKL",
+    "ActivityL1",
     "Classify",
+    "Contractive",
     "Each",
     "Measure",
     "Objective",

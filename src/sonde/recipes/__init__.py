@@ -14,6 +14,8 @@ from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
+from sonde.recipes.sda import Sda
+from sonde.recipes.sda_study import SdaStudy
 from sonde.recipes.sms_hashing import SmsHashing
 from sonde.recipes.vae import Vae
 from sonde.recipes.wine import Wine
@@ -36,6 +38,8 @@ __all__ = [
     "Recipe",
     "Result",
     "SmsHashing",
+    "Sda",
+    "SdaStudy",
     "Target",
     "Vae",
     "Variants",
