@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -162,11 +164,10 @@ def test_the_next_run_takes_the_next_free_folder(sonde, tmp_path):
 
 def test_the_account_is_strict_json_with_everything_that_a_program_wants(trained):
     account = strict_json(trained / "account.json")
-    assert account.keys() >= {
-        *("recipe", "outcome", "epochs", "metrics", "targets", "seconds", "artifact", "seed", "device", "versions"),
-    }
+    named = {"recipe", "outcome", "epochs", "metrics", "targets", "seconds", "artifact", "seed", "device", "versions"}
+    assert account.keys() == named | {"settings", "standard_deviations"}
     assert (account["recipe"], account["outcome"], account["epochs"], account["seed"]) == ("digits", "finished", 3, 7)
-    assert account["metrics"].keys() >= {"validation", "test"}
+    assert account["metrics"].keys() == {"validation", "test"} and account["standard_deviations"] == {}
     assert account["seconds"].keys() == {"compile", "train", "total"}
     (target,) = account["targets"]
     reached = account["metrics"]["test"]["accuracy"]
@@ -672,6 +673,23 @@ def test_ctrl_c_while_it_compiles_and_a_second_one_end_it(tmp_path):
     out, err = process.communicate()
     assert process.returncode == 130 and "Traceback" not in err
     assert f"sonde resume {tmp_path}/run" in out + err
+
+
+def test_ctrl_c_while_jax_is_imported_ends_it_in_one_line(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-c", "import sonde_command; sonde_command.main()", "recipes"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while " jax._src" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, out, said) == (130, "", ["sonde: interrupted"])
+
+
+def test_the_installed_command_begins_where_ctrl_c_is_heard():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"sonde": "sonde_command:main"}
+    assert "src/sonde_command.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def test_a_ctrl_c_that_python_can_only_report_ends_the_command_all_the_same(sonde, monkeypatch):
