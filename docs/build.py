@@ -47,6 +47,8 @@ PAGES = [
             {"Convolution": "explain/convolution.md"},
             {"Back-propagation": "explain/backpropagation.md"},
             {"PCA and the autoencoder": "explain/pca-and-autoencoder.md"},
+            {"Kinds of autoencoders": "explain/autoencoders.md"},
+            {"Stacked autoencoders": "explain/stacked-autoencoders.md"},
             {"Variational autoencoders": "explain/variational.md"},
             {"What one does with codes": "explain/codes.md"},
         ]
