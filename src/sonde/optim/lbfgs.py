@@ -19,8 +19,9 @@ class LBFGS(Optimizer):
 
     The curvature comes from differences of gradients, so each step must see the same loss: all rows in one batch
     (``batch`` at least as large as the training data), and nothing random in the network (dropout). It would take the
-    noise of minibatches for curvature, so a plan with them, or with augmentation, is refused before it begins. A step costs a few evaluations of the loss; on small smooth
-    problems tens of steps get to where gradient descent takes thousands.
+    noise of minibatches for curvature, so a plan with them, or with augmentation, is refused before it begins. A step
+    costs a few evaluations of the loss; on small smooth problems tens of steps get to where gradient descent takes
+    thousands.
 
     Args:
         rate: a factor of every step; 1 is right.
