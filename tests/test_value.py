@@ -123,7 +123,12 @@ ANY = {
     "Phase": phases,
     "Plan": st.builds(sd.Plan, st.lists(phases, min_size=1, max_size=2)),
     "Plateau": st.builds(sd.Plateau, rates, counts, watched, st.integers(0, 99), rates, rates, sides),
-    "Reconstruct": st.builds(sd.objectives.Reconstruct, quantities, words, words),
+    "Reconstruct": st.builds(
+        sd.objectives.Reconstruct, quantities, words, words, words, st.none() | st.builds(nn.MaskNoise, rates)
+    ),
+    "ActivityKL": st.builds(sd.objectives.ActivityKL, rates, st.floats(0.01, 0.99), words),
+    "ActivityL1": st.builds(sd.objectives.ActivityL1, rates, words),
+    "Contractive": st.builds(sd.objectives.Contractive, rates, words, st.integers(0, 9)),
     "Regress": st.builds(sd.Regress, quantities, rates, words),
     "SGD": optimizers.filter(lambda v: isinstance(v, sd.SGD)),
     "Scale": st.builds(nn.Scale, st.floats(-9, 9), st.floats(-9, 9)),
@@ -183,6 +188,7 @@ ANY |= {
     "Parallel": st.builds(
         lambda layers, join: nn.Parallel(*layers, join=join), st.lists(sequentials, min_size=1, max_size=3), joins
     ),
+    "Autoencoder": st.builds(nn.Autoencoder, sequentials, sequentials),
     "Residual": st.builds(nn.Residual, sequentials, st.none() | leaves),
     "Shared": st.builds(nn.Shared, sequentials, joins),
     "Sparse": st.builds(nn.Sparse, counts, rates),

@@ -116,10 +116,17 @@ COMBINED = [
     layer("LayerNorm", nn.LayerNorm(), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("GroupNorm", nn.GroupNorm(2), normal(ROWS, 2, 4), f32(ROWS, 2, 4)),
     layer("TiedDense", nn.TiedDense(3), normal(ROWS, 4), f32(ROWS, 3)),
+    layer(
+        "VariationalAutoencoder",
+        nn.VariationalAutoencoder(encoder=nn.Dense(4, nn.tanh), decoder=nn.Dense(5)),
+        normal(ROWS, 5),
+        f32(ROWS, 5),
+    ),
+    layer("Autoencoder", nn.Autoencoder(nn.Dense(2, nn.tanh), nn.Dense(4)), normal(ROWS, 4), f32(ROWS, 4)),
+    layer("Autoencoder with tied weights", nn.Autoencoder(nn.TiedDense(2)), normal(ROWS, 4), f32(ROWS, 4)),
     layer("PReLU", nn.PReLU(), normal(ROWS, 2, 3), f32(ROWS, 2, 3)),
     layer("Shared", nn.Shared(nn.Dense(3, nn.tanh)), normal(ROWS, 4), f32(ROWS, 3)),
 ]
-
 
 
 ENSEMBLES = [
@@ -276,7 +283,7 @@ def call_objective(part: sd.Objective, params: dict, columns: dict, weight: Any,
     return {name: getattr(each, "value", each) for name, each in {**parts, **metrics}.items()}
 
 
-SMALL = nn.Sequential(hidden=nn.Dense(4, nn.tanh), head=nn.Dense(3))
+SMALL = nn.Sequential(hidden=nn.Dense(4, nn.sigmoid), head=nn.Dense(3))
 
 
 def objective(name: str, part: sd.Objective, y: Inputs, *gives: str, note: str = "", smooth: bool = True) -> Case:
@@ -321,7 +328,7 @@ OBJECTIVES = [
 
 def call_autoencoder(part: sd.Objective, params: dict, x: Any, weight: Any) -> Any:
     """The loss and the metric of a tied layer that gives back what came in."""
-    net = nn.Network(nn.TiedDense(3, visible_activation=nn.identity), params).bind()
+    net = nn.Network(nn.TiedDense(3, visible_activation=nn.identity), params).bind(jax.random.key(0))
     loss, metrics = part(net, sd.Batch({"x": x}, weight))
     return {"loss": loss.value} | {name: mean.value for name, mean in metrics.items()}
 
@@ -332,7 +339,31 @@ def tied(rng: np.random.Generator) -> tuple:
     return params, normal(ROWS, 4)(rng), jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0)
 
 
+VAE = nn.VariationalAutoencoder(encoder=nn.Dense(4), decoder=nn.Dense(5))
+
+
+def call_variational(part: sd.Objective, params: dict, x: Any, weight: Any, key: Any) -> Any:
+    """The loss and the metrics of a variational autoencoder."""
+    loss, metrics = part(nn.Network(VAE, params).bind(key), sd.Batch({"x": x}, weight))
+    return {"loss": loss.value} | {name: mean.value for name, mean in metrics.items()}
+
+
+def of_codes(rng: np.random.Generator) -> tuple:
+    """Draws what `call_variational` takes."""
+    x = jnp.asarray(rng.uniform(size=(ROWS, 5)), jnp.float32)
+    params = nn.build(VAE, x, seed=int(rng.integers(2**31))).params
+    return params, x, jnp.asarray(rng.uniform(0.5, 2, ROWS), jnp.float32).at[-1].set(0), key(rng)
+
+
+def variational(part: sd.Objective, note: str = "") -> Case:
+    """A variational objective."""
+    gives = dict.fromkeys(("loss", "bound", "kl", "reconstruction"), f32())
+    return Case(f"objectives.Variational{note}", part, call_variational, of_codes, gives, (0, 1))
+
+
 AUTOENCODERS = [
+    variational(objectives.Variational(beta=0.5, loss=objectives.half_squared_error, spread=0.7)),
+    variational(objectives.Variational(samples=3), " several draws"),
     Case(
         "objectives.Reconstruct",
         objectives.Reconstruct(back="reconstruct"),
@@ -340,12 +371,24 @@ AUTOENCODERS = [
         tied,
         dict.fromkeys(("loss", "mse"), f32()),
         (0, 1),
-    )
+    ),
+    Case(
+        "objectives.Reconstruct of spoiled inputs",
+        objectives.Reconstruct(back="reconstruct", noise=nn.MaskNoise(0.3)),
+        call_autoencoder,
+        tied,
+        dict.fromkeys(("loss", "mse"), f32()),
+        (0, 1),
+    ),
 ]
 PENALTIES = [
     objective("L1", sd.L1(0.1), labels, "loss"),
     objective("L2", sd.L2(0.1), labels, "loss"),
     objective("L1L2", sd.L1L2(0.1, 0.2), labels, "loss"),
+    objective("ActivityL1", objectives.ActivityL1(0.1, "hidden"), labels, "loss", "activity"),
+    objective("ActivityKL", objectives.ActivityKL(0.1, 0.2, "hidden"), labels, "loss", "activity"),
+    objective("Contractive", objectives.Contractive(0.1, "hidden"), labels, "loss", "slopes"),
+    objective("Contractive", objectives.Contractive(0.1, "head", probes=2), labels, "loss", "slopes", note=" probes"),
 ]
 
 # ------------------------------------------------------------------------------------ optimizers
@@ -439,6 +482,7 @@ DUAL = [
 
 WRAPPED = [  # far from their bounds, each solves what the optimizer inside solves
     optimizer("Clip", optim.Clip(sd.SGD(0.1), value=1.1, norm=1.2, global_norm=1.3)),
+    optimizer("CurvatureLimit", optim.CurvatureLimit(sd.SGD(0.1))),
     optimizer("PerPath", optim.PerPath(sd.SGD(0.1), {"kernel": 0.5, "**": 0.3}), rosenbrock=(2e-3, 20_000)),
     optimizer("Constrained", optim.Constrained(sd.SGD(0.1), optim.MaxNorm(3.0))),
 ]
@@ -611,6 +655,13 @@ AUGMENTATIONS = [
     augmentation("Crop", data.Crop(2), COLORED, (5, 6, 3)),
     augmentation("Crop smaller", data.Crop(0, (3, 4), "edge"), GRAY, (3, 4)),
     augmentation("Cutout", data.Cutout(3.0, 0.5), COLORED, (5, 6, 3)),
+    Case(
+        "data.Binarize",
+        data.Binarize(),
+        lambda op, key, x: op.change(key, sd.Batch.of({"x": x}), "x").x,
+        lambda rng: (key(rng), image(4, 7, 6)(rng)),
+        ("float32", (4, 7, 6)),
+    ),
     augmentation("Brightness", data.Brightness(0.3), GRAY, (7, 6)),
     augmentation("Contrast", data.Contrast(0.3), COLORED, (5, 6, 3)),
     augmentation("Saturation", data.Saturation(0.3), COLORED, (5, 6, 3)),
@@ -641,10 +692,12 @@ def probe(name: str, part: sd.Probe, *gives: str) -> Case:
         outputs = {"hidden": jnp.maximum(normal(ROWS, 4)(rng), 0), "head": normal(ROWS, 3)(rng)}
         return (train.Probed(tree(), tree(), tree(), outputs),)
 
-    return Case(f"train.{name}", part, lambda probe, seen: probe(seen), inputs, dict.fromkeys(gives, f32()))
+    run = lambda probe, seen: probe(seen._replace(loss=bowl))
+    return Case(f"train.{name}", part, run, inputs, dict.fromkeys(gives, f32()))
 
 
 PROBES = [
+    probe("Curvature", sd.Curvature(), "curvature", "squared_gradient"),
     probe("GradientNorm", sd.GradientNorm(), "gradient_norm"),
     probe("UpdateRatio", sd.UpdateRatio(), "update_ratio/head/kernel"),
     probe("DeadUnits", sd.DeadUnits(), "dead_units/head", "dead_units/hidden"),

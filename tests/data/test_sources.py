@@ -162,6 +162,14 @@ def test_the_published_wines(there):
     assert abs(table["alcohol"].mean() - 10.423) < 1e-3 and not any(np.isnan(c).any() for c in table.values())
 
 
+def test_the_published_text_messages(there):
+    there("text/sms_spam.tsv")
+    table = sources.sms_spam()
+    kinds, counts = np.unique(table["kind"], return_counts=True)
+    assert dict(zip(kinds.tolist(), counts.tolist(), strict=True)) == {"ham": 4827, "spam": 747}
+    assert table["text"][1] == "Ok lar... Joking wif u oni..." and all(table["text"])
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_tables_are_downloaded_from_files_of_other_names(serve, monkeypatch):
     housing, wine = b"rooms,proximity\n3,NEAR BAY\n,\n", b"7.4,1.5\n6.1,2\n"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sonde._errors import DataError, ShapeError
-from sonde.diagnose import image_panels, line_panels, panels
+from sonde.diagnose import image_panels, line_panels, panels, tiled
 from sonde.diagnose.pictures import DPI
 
 
@@ -106,3 +106,16 @@ def test_what_panels_refuse(tmp_path):
         with pytest.raises(kind):
             image_panels(images, path)
     assert not path.exists()
+
+
+def test_images_are_laid_out_in_rows_with_a_line_between(rng):
+    images = rng.random((6, 2, 3))
+    sheet = tiled(images, 3)
+    assert sheet.shape == (5, 11)
+    for k, image in enumerate(images):
+        i, j = 3 * (k // 3), 4 * (k % 3)
+        np.testing.assert_array_equal(sheet[i : i + 2, j : j + 3], image)
+    assert not sheet[2].any() and not sheet[:, [3, 7]].any()
+    assert tiled(rng.random((4, 2, 3, 3)), 2).shape == (5, 7, 3)
+    with pytest.raises(ShapeError, match="4 for each row"):
+        tiled(images, 4)

@@ -1,5 +1,6 @@
 """What came in, given back."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,8 +8,9 @@ import scipy.special
 
 import sonde as sd
 from sonde import nn
-from sonde._errors import ArgumentError, DataError, MemberError, ShapeError
+from sonde._errors import ArgumentError, DataError, MemberError, PathError, ShapeError
 from sonde.objectives import Reconstruct, absolute_error, binary_cross_entropy, half_squared_error
+from sonde.train import execute, step
 
 
 class Autoencoder(nn.Layer):
@@ -110,6 +112,90 @@ def test_of_sequences_the_real_steps_are_given_back(rng):
     found = Reconstruct()(net.bind(), rows(x))[0]
     assert float(found.count) == 13
     np.testing.assert_allclose(found.value, (x.steps**2).mean() / 2, rtol=1e-5)
+
+
+# ---------------------------------------------------------------------- of spoiled inputs, and of one layer of a stack
+
+
+@pytest.mark.parametrize("noise", [nn.MaskNoise(0.4), nn.SaltPepper(0.4, 0.0, 0.0), nn.GaussianNoise(0.5)])
+def test_spoiled_inputs_are_to_become_the_whole_ones_and_validation_spoils_them_too(noise, rng):
+    x = jnp.asarray(rng.uniform(size=(500, 4)), jnp.float32)
+    square = np.asarray(x, np.float64) ** 2
+    mean, var = {
+        "MaskNoise": (0.4 * square.mean(), 0.4 * (square**2).mean()),
+        "SaltPepper": (0.4 * square.mean(), 0.4 * (square**2).mean()),
+        "GaussianNoise": (0.25, 2 * 0.25**2),
+    }[type(noise).__name__]
+    same = nn.Network(nn.Function(nn.identity))  # gives back what it sees, so its error is the noise
+    for train in (True, False):
+        net = same.bind(jax.random.key(int(rng.integers(2**31))), train=train)
+        loss, metrics = Reconstruct(noise=noise)(net, rows(x))
+        assert abs(float(metrics["mse"].value) - mean) < 5 * np.sqrt(var / x.size)
+        assert float(loss.value) == pytest.approx(float(metrics["mse"].value) / 2)
+        assert float(Reconstruct()(net, rows(x))[0].value) == 0
+
+
+STACK = nn.Sequential(
+    pixels=nn.Flatten(),
+    scaled=nn.Scale(1 / 16),
+    below=nn.TiedDense(20, visible_activation=nn.identity),
+    above=nn.TiedDense(10, visible_activation=nn.identity),
+)
+
+
+def greedy(at, noise=None, epochs=8, rate=1e-2):
+    """A phase that trains one layer of the stack."""
+    objective = Reconstruct(binary_cross_entropy, back="reconstruct", at=at, noise=noise)
+    return sd.Phase(sd.Turn(objective, sd.Adam(rate), f"{at}/**"), sd.data.Shuffled(50), epochs=epochs)
+
+
+def test_one_layer_of_a_stack_gives_back_what_reaches_it_and_is_what_it_would_be_alone(seed):
+    data = sd.data.Dataset({"x": sd.data.load("digits").train.x[:400]})
+    run = sd.fit(STACK, data, plan=sd.Plan((greedy("below"), greedy("above"))), seed=seed, progress=False)
+    codes = np.asarray(run.network.outputs(data.train.x)["below"])
+    alone = nn.Network(STACK.layers[3], {k[6:]: v for k, v in run.network.weights("above/*").items()})
+    by_path = Reconstruct(binary_cross_entropy, back="reconstruct", at="above")
+    alone_loss = Reconstruct(binary_cross_entropy, back="reconstruct")(alone.bind(), rows(jnp.asarray(codes)))[0].value
+    loss = by_path(run.network.bind(), rows(jnp.asarray(data.train.x)))[0].value
+    np.testing.assert_allclose(loss, alone_loss, rtol=1e-5)
+    for record in run.records:  # both learned
+        assert record.history["train/mse"][-1] < 0.8 * record.history["train/mse"][0]
+
+
+def test_what_lies_below_rests_and_is_looked_up_once_a_phase_with_the_results_of_computing_it(seed):
+    x = jnp.asarray(sd.data.load("digits").train.x[:200])
+    plan = sd.Plan((greedy("below", epochs=2), greedy("above", nn.MaskNoise(0.3), epochs=4))).prepare({"x": x})
+    columns = {"train": {"x": x}}
+    looked, records = execute(nn.Network(STACK), plan, columns, seed)
+    computed, others = execute(nn.Network(STACK), plan, columns, seed, look_up=False)
+    assert records[1].trained == ("above/bias", "above/kernel", "above/visible_bias")
+    for path, value in looked.params.items():
+        np.testing.assert_allclose(value, computed.params[path], rtol=1e-4, atol=1e-5, err_msg=path)
+    np.testing.assert_allclose(records[1].history["train/loss"], others[1].history["train/loss"], rtol=1e-5)
+    known = step.known(STACK, plan.phases[1], columns, step.Vars(looked.params, {}), columns["train"])
+    np.testing.assert_allclose(known["@0/0/below"], looked.outputs(x)["below"], rtol=1e-5, atol=1e-6)
+    assert list(known) == ["@0/0/below"]  # and the layer that learns is computed, behind its noise
+
+
+def test_another_corruption_or_rate_compiles_nothing(seed):
+    data = sd.data.Dataset({"x": sd.data.load("digits").train.x[:100]})
+    fit = lambda noise, rate: sd.fit(
+        STACK, data, plan=sd.Plan(greedy("below", nn.MaskNoise(noise), 2, rate)), seed=seed, progress=False
+    )
+    first = fit(0.1, 0.01)
+    before = step.advance._cache_size()
+    second = fit(0.3, 0.02)
+    assert step.advance._cache_size() == before
+    assert not np.allclose(first.history["train/loss"], second.history["train/loss"], rtol=1e-4)
+
+
+def test_noise_that_is_no_layer_and_layers_that_are_not_there_are_refused(rng):
+    with pytest.raises(ArgumentError, match=r"must be a layer such as nn.MaskNoise\(0.3\); got 0.3"):
+        Reconstruct(noise=0.3)
+    with pytest.raises(ArgumentError, match="must be a layer"):
+        Reconstruct(noise=nn.MaskNoise)
+    with pytest.raises(PathError, match="no layer is called at 'belov'; did you mean 'below'"):
+        fit(STACK, rng.uniform(size=(8, 8, 8)).astype(np.float32), Reconstruct(at="belov"))
 
 
 # ---------------------------------------------------------------------- what does not fit

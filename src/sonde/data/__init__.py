@@ -1,6 +1,7 @@
 """Data: columns per split, where they come from, and how minibatches are made of them."""
 
 from sonde.data.augment import Augmentation
+from sonde.data.augment_binary import Binarize
 from sonde.data.augment_colors import Brightness, Contrast, Hue, Saturation
 from sonde.data.augment_geometry import Flip, Geometric, Rotate, Shear, Shift, Zoom
 from sonde.data.augment_images import Crop, Cutout
@@ -37,6 +38,7 @@ __all__ = [
     "Augmented",
     "BagOfWords",
     "Balanced",
+    "Binarize",
     "Boolean",
     "Bootstrap",
     "Brightness",

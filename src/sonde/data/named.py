@@ -21,9 +21,9 @@ def load(name: str, *, seed: int = 0, valid: float | None = None, test: float | 
 
     Part of scikit-learn: ``digits`` (8x8 handwritten digits), ``iris`` and ``wine`` (a few measurements each). Read
     from ``$SONDE_DATA`` or the cache, else downloaded: ``mnist`` and ``fashion-mnist`` (28x28), ``cifar10`` (32x32
-    in color), ``california-housing`` (numbers and a word) and ``wine-quality``. Made here: ``linear`` (synthetic) and
-    ``xor`` (four points). ``cifar10-jpeg``, copies of CIFAR-10 that lost about ten points of accuracy to
-    compression, is read from ``$SONDE_DATA`` only. `sonde.data.sources` has them all as they were published.
+    in color), ``california-housing`` (numbers and a word), ``wine-quality`` and ``sms-spam`` (texts). Made here:
+    ``linear`` (synthetic) and ``xor`` (four points). ``cifar10-jpeg``, copies of CIFAR-10 that lost about ten points of
+    accuracy to compression, is read from ``$SONDE_DATA`` only. `sonde.data.sources` has all as they were published.
 
     Args:
         name: which.
@@ -87,6 +87,7 @@ NAMED: dict[str, Callable[..., Dataset]] = {
     "iris": _table(sources.iris, "species", "classes"),
     "linear": lambda seed: Dataset(sources.linear(seed=seed)),
     "mnist": _images(sources.mnist, tuple("0123456789"), held=1 / 12),
+    "sms-spam": _table(sources.sms_spam, "kind", "classes"),
     "wine": _table(sources.wine, "cultivar", "classes"),
     "wine-quality": _table(sources.wine_quality, "quality", "numbers"),
     "xor": lambda seed: Dataset(sources.xor()),

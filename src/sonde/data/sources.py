@@ -94,6 +94,12 @@ RED_WINE = Source(
     {"winequality-red.csv": "c9614512e980f1cbd221c796daa97f00c4898c3cd1716863abac60f6cd1a522e"},
 )
 
+SMS_SPAM = Source(
+    "text",
+    ("https://raw.githubusercontent.com/justmarkham/pycon-2016-tutorial/master/data/sms.tsv",),
+    {"sms_spam.tsv": "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"},
+)
+
 
 def mnist() -> dict[str, np.ndarray]:
     """Handwritten digits (LeCun, Cortes and Burges, 1998): 60,000 to train on and 10,000 to test with.
@@ -187,6 +193,18 @@ def wine_quality() -> Table:
         SourceError: if the file can be had nowhere.
     """
     return _only(RED_WINE, lambda path: _csv(path, WINE_QUALITY))
+
+
+def sms_spam() -> Table:
+    """Text messages, of which 747 are advertisements (Almeida, Gómez Hidalgo and Yamakami, 2011).
+
+    Returns:
+        5,574 rows: ``kind``, "ham" or "spam", and ``text``.
+
+    Raises:
+        SourceError: if the file can be had nowhere.
+    """
+    return dict(zip(("kind", "text"), _only(SMS_SPAM, table_of).values(), strict=True))
 
 
 def iris() -> Table:

@@ -93,8 +93,10 @@ def _draw_lines(
     return figure
 
 
-def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4) -> Path:
+def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4, width: float = 1.9) -> Path:
     """Small images side by side, each under its name: ``{name: [height, width] or [height, width, 3]}``.
+
+    ``width`` is that of a panel, in inches: more for sheets of many images (see `tiled`).
 
     Gray images go from white (0) to black (their largest number). One with numbers below 0 is drawn orange below 0,
     white at 0 and purple above, which says on which side of 0 what lies. Colors are from 0 to 1, or of uint8.
@@ -124,14 +126,14 @@ def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4) -> 
         checked[name] = x
     if not checked:
         raise DataError("image_panels takes at least one image")
-    return _save(_draw_images(checked, across), path)
+    return _save(_draw_images(checked, across, width), path)
 
 
 @_drawn
-def _draw_images(images: dict[str, np.ndarray], across: int) -> Figure:
+def _draw_images(images: dict[str, np.ndarray], across: int, width: float) -> Figure:
     tall = max(x.shape[0] / x.shape[1] for x in images.values())
     lines = 1 + max(name.count("\n") for name in images)
-    figure, axes = _grid(len(images), min(len(images), across), 1.9, 1.75 * min(tall, 2.0) + 0.16 * lines)
+    figure, axes = _grid(len(images), min(len(images), across), width, (width - 0.15) * min(tall, 2.0) + 0.16 * lines)
     for ax, (name, x) in zip(axes, images.items(), strict=True):
         reach = float(np.abs(x).max()) or 1.0
         signed = x.ndim == 2 and x.min() < 0
@@ -145,4 +147,24 @@ def _draw_images(images: dict[str, np.ndarray], across: int) -> Figure:
     return figure
 
 
-__all__ = ["image_panels", "line_panels"]
+def tiled(images: Any, across: int) -> np.ndarray:
+    """Images [n, height, width] or [n, height, width, 3] as one, ``across`` in a row, with a line of 0 between them.
+
+    Raises:
+        ShapeError: they are no images, or fill no whole rows.
+
+    Example:
+        >>> import numpy as np
+        >>> from sonde.diagnose import tiled
+        >>> tiled(np.ones((6, 28, 28)), across=3).shape
+        (57, 86)
+    """
+    x = np.asarray(images)
+    if x.ndim not in (3, 4) or not len(x) or len(x) % across:
+        raise ShapeError(f"tiled takes images [n, height, width, ...], {across} for each row; got {shape_of(x)}")
+    x = np.pad(x, [(0, 0), (0, 1), (0, 1), *[(0, 0)] * (x.ndim - 3)])
+    rows = x.reshape(-1, across, *x.shape[1:]).swapaxes(1, 2)
+    return rows.reshape(rows.shape[0] * rows.shape[1], -1, *x.shape[3:])[:-1, :-1]
+
+
+__all__ = ["image_panels", "line_panels", "tiled"]

@@ -20,6 +20,7 @@ from sonde.nn.activations import (
     tanh,
 )
 from sonde.nn.attention import Attention
+from sonde.nn.autoencoder import Autoencoder
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
@@ -55,6 +56,7 @@ from sonde.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from sonde.nn.rewrite import replace_all
 from sonde.nn.scope import Scope
 from sonde.nn.tied import TiedDense
+from sonde.nn.variational import VariationalAutoencoder
 
 __all__ = [
     "GRU",
@@ -62,6 +64,7 @@ __all__ = [
     "RNN",
     "Activation",
     "Attention",
+    "Autoencoder",
     "AveragePool",
     "BatchNorm",
     "Bidirectional",
@@ -104,6 +107,7 @@ __all__ = [
     "TiedDense",
     "Uniform",
     "Upsample",
+    "VariationalAutoencoder",
     "WeightNoise",
     "VarianceScaling",
     "arctan",

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sonde._errors import ArgumentError, ShapeError, check_whole, is_whole, shape_of
 from sonde._types import Number
-from sonde.nn.activations import identity, meant
+from sonde.nn.activations import identity, log_softmax, meant, softmax
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
 from sonde.nn.network import Layer
 from sonde.nn.scope import Scope
@@ -54,13 +55,29 @@ class Dense(Layer):
 
     def __call__(self, scope: Scope, x: Shaped[Array, "*rows inputs"]) -> Float[Array, "*rows units"]:
         """activation(x W + b)."""
+        return self.activation(self._affine(scope, x))
+
+    def squared_slopes(self, scope: Scope, x: Float[Array, " rows *inputs"]) -> Float[Array, " rows"] | None:
+        """sum_ij (dy_j / dx_i)^2 for each row, in closed form: sum_j a'(z_j)^2 sum_i W_ij^2, z = x W + b.
+
+        None where the activation mixes units: `softmax`, `log_softmax`.
+        """
+        if self.activation in (softmax, log_softmax):
+            return None
+        z = self._affine(scope, x)
+        _, slope = jax.jvp(self.activation, (z,), (jnp.ones_like(z),))
+        into = (scope.made("kernel") ** 2).sum(0)
+        return (slope**2 * jnp.broadcast_to(into, z.shape)).reshape(len(z), -1).sum(-1)
+
+    def _affine(self, scope: Scope, x: Any) -> Any:
+        """x W + b."""
         check_floats(self, x)
         if x.ndim < 2:
             raise ShapeError(f"Dense takes rows of inputs [rows, inputs], got {shape_of(x)}; one row is x[None]")
         y = x @ scope.param("kernel", (x.shape[-1], self.units), self.kernel_init)
         if self.bias_init is not None:
             y = y + jnp.broadcast_to(scope.param("bias", (self.units,), self.bias_init), y.shape)
-        return self.activation(y)
+        return y
 
 
 def check_affine(layer: Any, width: str) -> None:

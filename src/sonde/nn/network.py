@@ -196,6 +196,10 @@ class Bound:
             return Bound(reached.layer, self._frame, path), *reached.inputs
         raise PathError(f"no layer is called at {path!r}{nearest(path, self._frame.calls)}")
 
+    def disturbed(self, noise: Layer, x: Any) -> Any:
+        """What a layer of the objective's own, such as `MaskNoise`, makes of x: as in training, at validation too."""
+        return called(noise, noise, Scope(self._frame.view(live=everywhere, still=True), "@/noise"), (x,))
+
     def key(self, use: str) -> Array:
         """A random key for the objective itself, new at every step."""
         return self._frame.draw(f"@/{use}")

@@ -1,5 +1,6 @@
 """Objectives, penalties, elementwise losses, and what is measured while training."""
 
+from sonde.objectives.codes import ActivityKL, ActivityL1, Contractive
 from sonde.objectives.losses import (
     absolute_error,
     absolute_percentage_error,
@@ -23,13 +24,17 @@ from sonde.objectives.measures import R2, Each, Measure, TopK, accuracy
 from sonde.objectives.objectives import Classify, Objective, Regress, Sum
 from sonde.objectives.penalties import L1, L1L2, L2
 from sonde.objectives.reconstruct import Reconstruct
+from sonde.objectives.variational import Variational
 
 __all__ = [
     "L1",
     "L1L2",
     "L2",
     "R2",
+    "ActivityKL",
+    "ActivityL1",
     "Classify",
+    "Contractive",
     "Each",
     "Measure",
     "Objective",
@@ -37,6 +42,7 @@ __all__ = [
     "Regress",
     "Sum",
     "TopK",
+    "Variational",
     "absolute_error",
     "absolute_percentage_error",
     "accuracy",

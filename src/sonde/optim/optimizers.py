@@ -27,6 +27,7 @@ class Optimizer(Value):
 
     Attributes:
         rate: a number, or a schedule: a value that is a function of `Clock`.
+        whole: whether each step must see the same rows; a plan then refuses minibatches.
 
     Example:
         >>> import optax
@@ -38,6 +39,7 @@ class Optimizer(Value):
         Lion(rate=0.0001)
     """
 
+    whole: ClassVar[bool] = False
     rate: Part = 1e-3
 
     elementwise: ClassVar[bool] = False

@@ -1,5 +1,6 @@
 """Whole jobs, each a page."""
 
+from sonde.recipes.anomaly import Anomaly
 from sonde.recipes.california_housing import CaliforniaHousing
 from sonde.recipes.cifar10 import Cifar10
 from sonde.recipes.digits import Digits
@@ -11,12 +12,18 @@ from sonde.recipes.linear_regression import LinearRegression
 from sonde.recipes.mnist import Mnist
 from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
+from sonde.recipes.mnist_sparse import MnistSparse
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
+from sonde.recipes.sda import Sda
+from sonde.recipes.sda_study import SdaStudy
+from sonde.recipes.sms_hashing import SmsHashing
+from sonde.recipes.vae import Vae
 from sonde.recipes.wine import Wine
 from sonde.recipes.xor import Xor
 
 __all__ = [
+    "Anomaly",
     "CaliforniaHousing",
     "Cifar10",
     "Digits",
@@ -28,10 +35,15 @@ __all__ = [
     "Mnist",
     "MnistCnn",
     "MnistRowsLstm",
+    "MnistSparse",
     "MnistVariants",
     "Recipe",
     "Result",
+    "Sda",
+    "SdaStudy",
+    "SmsHashing",
     "Target",
+    "Vae",
     "Variants",
     "Wine",
     "Xor",

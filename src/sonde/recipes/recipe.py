@@ -97,7 +97,7 @@ class Recipe(Value):
 
 
 class Variants(Recipe):
-    """A recipe that is run in several variants on the same data: all of them, or the one that ``variant`` names.
+    """A recipe that is run in several variants: all of them, or the one that ``variant`` names. They share their data.
 
     A variant is the recipe with its name in ``variant``; `network` and `plan` look there. Each is run ``repeats``
     times, and the validation curves of all are drawn into one picture, ``variants.png``.
@@ -110,6 +110,9 @@ class Variants(Recipe):
 
     variants: ClassVar[Mapping[str, str]] = {}
     """What each is, in a few words, by name."""
+
+    apart: ClassVar[bool] = False
+    """Whether each has data of its own: then `data` looks at ``variant``, too."""
 
     variant: str = ""
 
@@ -287,9 +290,10 @@ def _runs(
     runs, datasets = [], {}
     for job in jobs(recipe):
         own, its_seed = job.recipe, seed + job.repeat
-        if job.repeat not in datasets:  # which variants share
-            datasets[job.repeat] = recipe.data(its_seed)
-        data = datasets[job.repeat]
+        whose = (job.repeat, job.part if isinstance(recipe, Variants) and recipe.apart else "")
+        if whose not in datasets:
+            datasets[whose] = own.data(its_seed)
+        data = datasets[whose]
         into = None if folder is None else folder / job.below
         title = job.title if progress is True and job.title else progress
         keep: Any = {"progress": title, "checkpoint_seconds": checkpoint_seconds}

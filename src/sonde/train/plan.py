@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from sonde._errors import ArgumentError, check_interval, check_whole
+from sonde._random import root
 from sonde._tree import Patterns
 from sonde._types import Number, Part
 from sonde._value import Value, show
@@ -119,7 +124,11 @@ class Phase(Value):
     def prepare(self, columns: Mapping[str, Any]) -> Phase:
         """The same phase, its objectives and its sampler told what the training columns are."""
         turns = tuple(t.replace(objective=_prepared(t.objective, columns)) for t in self.turns)
-        return self.replace(turns=turns, batch=_prepared(self.batch, columns))
+        phase = self.replace(turns=turns, batch=_prepared(self.batch, columns))
+        for turn in turns:
+            if getattr(turn.optimizer, "whole", False):
+                _check_whole_batches(turn.optimizer, phase.batch, columns)
+        return phase
 
     def admit(self, columns: Mapping[str, Any], split: str) -> Phase:
         """The same phase, its objectives told what the columns of another split are."""
@@ -154,6 +163,20 @@ class Plan(Value):
     def admit(self, columns: Mapping[str, Any], split: str) -> Plan:
         """The same plan, prepared already, told what the columns of another split are; wrong ones are refused."""
         return self.replace(phases=tuple(p.admit(columns, split) for p in self.phases))
+
+
+def _check_whole_batches(optimizer: Any, batch: Any, columns: Mapping[str, Any]) -> None:
+    """Refuse minibatches of which one is not like the other, for an optimizer that compares steps on the same rows."""
+    rows = {name: jax.tree.map(jnp.asarray, column) for name, column in columns.items()}
+    per, draw = batch.per_epoch(columns), batch.over(rows)
+    first, second = (jax.tree.leaves(draw(root(0), u)) for u in (0, 1))
+    if per > 1 or not all(map(np.array_equal, first, second)):
+        why = f"makes {per} minibatches of an epoch" if per > 1 else "draws other rows each step"
+        n = len(jax.tree.leaves(rows)[0])
+        raise ArgumentError(
+            f"{show(optimizer)} needs the same rows each step, and {show(batch)} {why}: give all {n:,} at once, "
+            f"batch={n}, with nothing augmented; or train with Adam"
+        )
 
 
 def _prepared(part: Any, columns: Mapping[str, Any]) -> Any:

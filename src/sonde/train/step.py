@@ -144,9 +144,7 @@ class Engine:
 
     # ------------------------------------------------------------------ one step
 
-    def _net(
-        self, i: int, variables: Vars, batch: Batch, key: Array | None, train: bool = True
-    ) -> tuple[Bound, Batch]:
+    def _net(self, i: int, variables: Vars, batch: Batch, key: Array | None, train: bool = True) -> tuple[Bound, Batch]:
         """What the objective of turn i is given: the network bound, and the batch without looked-up columns."""
         live, writes = (_or_own(self.live), self.writes[i]) if train else (nowhere, nowhere)
         products = jnp.dtype(self.phase.precision) if train and self.phase.precision != "float32" else None
@@ -295,13 +293,12 @@ class Engine:
             batch = self._minibatch(key, state.step, 0)
             function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, 0))
             moves = {p: state.vars.params[p] for p in self.trains[i]}
+            loss = lambda moves, f=function: f(moves)[0]
             (_, (_, _, outputs)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
-            moved, _ = turn.optimizer.update(
-                moves, gradient, state.opt[turn.name], self._rate(turn, state), lambda moves, f=function: f(moves)[0]
-            )
+            moved, _ = turn.optimizer.update(moves, gradient, state.opt[turn.name], self._rate(turn, state), loss)
             update = jax.tree.map(operator.sub, moves, moved)
             for probe in self.probes:
-                numbers = probe(Probed(moves, gradient, update, outputs))
+                numbers = probe(Probed(moves, gradient, update, outputs, loss))
                 found |= {"/".join(filter(None, ("probe", turn.name, k))): v for k, v in numbers.items()}
         return found
 
