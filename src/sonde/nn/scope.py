@@ -376,7 +376,7 @@ def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
     return error
 
 
-def _initial(path: str, init: Callable[..., Array], key: Array, shape: tuple[int, ...], dtype: Any) -> Any:
+def _initial(path: str, init: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Any:
     """The initial value of a parameter; an initializer that is none is named."""
     call = init.__call__ if isinstance(init, Value) else init  # the signature of a value is that of its fields
     try:
