@@ -378,7 +378,9 @@ def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
 
 def _initial(path: str, init: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Any:
     """The initial value of a parameter; an initializer that is none is named."""
-    call = init.__call__ if isinstance(init, Value) else init  # the signature of a value is that of its fields
+    call: Any = init
+    if isinstance(init, Value):  # whose own signature is that of its fields
+        call = init.__call__  # pyright: ignore[reportAttributeAccessIssue]
     try:
         inspect.signature(call).bind(key, shape, dtype)
     except TypeError:
@@ -386,7 +388,7 @@ def _initial(path: str, init: Any, key: Array, shape: tuple[int, ...], dtype: An
         raise ArgumentError(f"the initializer of {path} must take (key, shape, dtype); {given} does not") from None
     except ValueError:  # a function written in C may have no signature
         pass
-    value = init(key, shape, dtype)
+    value = call(key, shape, dtype)
     if getattr(value, "shape", None) != shape:
         raise ShapeError(f"the initializer of {path} must give an array {list(shape)}; got {shape_of(value)}")
     return value
