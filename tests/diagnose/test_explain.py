@@ -1,5 +1,7 @@
 """`Run.explain`: what it says of a run is so, and it says what a run of each kind calls for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,10 @@ def test_rows_learned_by_heart_are_told_from_chance():
     said = run.explain()
     assert float(run.evaluate("train")["accuracy"]) > 0.95
     assert "holds for the training rows only" in said and "learned nothing that lasts" in said
-    assert "overfitting" in said
+    assert "overfitting" in said and "KeepBest() or Patience(5), Dropout" in said
+    phases = tuple(phase.replace(control=sd.Patience(99)) for phase in run.plan.phases)
+    said = dataclasses.replace(run, plan=sd.Plan(phases)).explain()
+    assert "overfitting" in said and "Patience(5)" not in said  # it was there
 
 
 def test_a_run_cut_short_says_how_to_go_on_and_numbers_that_are_too_low_are_noticed():

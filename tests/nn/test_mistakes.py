@@ -70,6 +70,15 @@ class Direct(nn.Layer):
         return self.inner(x)
 
 
+class Shaped(sd.Value):
+    def __call__(self, shape, dtype=None):
+        return jnp.zeros(shape, dtype)
+
+
+def small(key, shape, dtype):
+    return jnp.zeros(2)
+
+
 class Assigning(nn.Layer):
     inner: sd.Part
 
@@ -102,6 +111,8 @@ SAID = [
     (lambda: nn.Dense(3, use_bias=False), "here it is bias_init=None for no bias"),  # pyright: ignore
     (lambda: nn.LSTM(3, return_sequences=True), "here it is last=True"),  # pyright: ignore
     (lambda: nn.Conv(3, 3, padding="causal"), r"causal is \(\(dilation \* \(size - 1\), 0\),\)"),
+    (lambda: nn.build(nn.Dense(3, kernel_init=Shaped()), X), r"take \(key, shape, dtype\); Shaped\(\) does not"),
+    (lambda: nn.build(nn.Dense(3, bias_init=small), X), r"of bias must give an array \[3\]; got float32\[2\]"),
     (lambda: nn.Dense(3, kernel_init=lambda k, s, d: jnp.zeros(s)), "call it in a function of your own"),  # pyright: ignore
 ]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sonde.objectives.metrics import Score, classification_metrics, confusion_matrix, regression_metrics
 from sonde.objectives.steps import targets
-from sonde.train import Outcome, advice
+from sonde.train import Outcome, Patience, advice
 from sonde.train.record import in_words
 
 ROWS = 10_000
@@ -104,7 +104,8 @@ def _next(run: Any) -> list[str]:
     if "overfitting" in said and kind in FIRST and not _apart(run, kind):
         said = (
             f"by the loss it learned the training rows much better than the validation rows, by the {FIRST[kind]} not: "
-            "it grows too sure of itself. Fewer epochs (Patience), L2 or Classify(smoothing=0.1) may help."
+            f"it grows too sure of itself. {'' if _stops(run) else 'Fewer epochs (Patience), '}L2 or "
+            "Classify(smoothing=0.1) may help."
         )
     tries = [said] if said else []
     if last.outcome == Outcome.FINISHED and last.rounds >= 4 and last.best is not None:
@@ -141,9 +142,14 @@ def _by_heart(run: Any, kind: str) -> list[str]:
     if gap <= 0.5 * (1 - valid.value if kind == "classes" else valid.value) or not _apart(run, kind):
         return []
     return [
-        "more than half of what is wrong on validation rows is right on training rows (overfitting): KeepBest() or "
-        "Patience(5), Dropout, L2 or more data may help."
+        "more than half of what is wrong on validation rows is right on training rows (overfitting): "
+        f"{'' if _stops(run) else 'KeepBest() or Patience(5), '}Dropout, L2 or more data may help."
     ]
+
+
+def _stops(run: Any) -> bool:
+    """Whether the last phase ends by itself once validation is no better."""
+    return any(isinstance(controller, Patience) for controller in run.plan.phases[-1].control)
 
 
 def _gap(run: Any, kind: str, train: Score) -> tuple[Score, float, float]:

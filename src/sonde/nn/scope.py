@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import math
 import zlib
 from collections.abc import Callable
@@ -184,7 +185,8 @@ class Scope:
         Its initial value depends on (seed, path) only, not on what else is in the network.
 
         Raises:
-            ShapeError: the parameter was built with another shape than this call needs.
+            ShapeError: the parameter was built with another shape than this call needs, or ``init`` gave another.
+            ArgumentError: ``init`` does not take (key, shape, dtype).
         """
         frame, path, shape = self.frame, self._join(name), tuple(shape)
         frame.used.add(path)
@@ -193,7 +195,7 @@ class Scope:
                 raise NoVariable(path)
             self._only_here(path, "made", "call the layer once outside it first")
             assert frame.key is not None
-            frame.params[path] = init(derive(frame.key, _word(path)), shape, dtype)
+            frame.params[path] = _initial(path, init, derive(frame.key, _word(path)), shape, dtype)
         value = frame.params[path]
         if value.shape != shape:
             raise ShapeError(
@@ -372,3 +374,21 @@ def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
             'class, padded = "steps"; if it cannot take them, padded = "refused".'
         )
     return error
+
+
+def _initial(path: str, init: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The initial value of a parameter; an initializer that is none is named."""
+    call: Any = init
+    if isinstance(init, Value):  # whose own signature is that of its fields
+        call = init.__call__  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        inspect.signature(call).bind(key, shape, dtype)
+    except TypeError:
+        given = getattr(init, "__name__", init)
+        raise ArgumentError(f"the initializer of {path} must take (key, shape, dtype); {given} does not") from None
+    except ValueError:  # a function written in C may have no signature
+        pass
+    value = call(key, shape, dtype)
+    if getattr(value, "shape", None) != shape:
+        raise ShapeError(f"the initializer of {path} must give an array {list(shape)}; got {shape_of(value)}")
+    return value
