@@ -176,7 +176,7 @@ def test_l_bfgs_refuses_minibatches_and_rows_that_change_before_a_step_is_taken(
     for sampler in (changed, sd.data.Balanced(60)):
         with pytest.raises(ArgumentError, match="draws other rows each step: give all 60 at once"):
             sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), sampler, steps=3).prepare(rows["train"])
-    for whole in (sd.data.Shuffled(60), sd.data.InOrder(1000), sd.data.Bootstrap(60)):
+    for whole in (sd.data.Shuffled(60), sd.data.InOrder(1000), sd.data.Bootstrap(60), sd.data.Folds(60)):
         sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), whole, steps=3).prepare(rows["train"])
 
 
