@@ -76,7 +76,7 @@ def test_nadam_is_that_of_the_paper_with_a_constant_b1_and_near_that_of_its_expe
     found = along(optim.Nadam(b1=0.9, b2=0.99, epsilon=1e-8), np.zeros(4), gradients, 0.1)
     constant = np.full(201, 0.9)
     np.testing.assert_allclose(found, nadam(gradients, 0.1, constant, 0.99, 1e-8), rtol=1e-10, atol=1e-12)
-    growing = np.append(0.9 * (1 - 0.5 * 0.96 ** np.arange(1, 201)), 0.9)  # as in Keras and PyTorch, whose m has 0.9
+    growing = np.append(0.9 * (1 - 0.5 * 0.96 ** np.arange(1, 201)), 0.9)  # as in Keras, whose m has 0.9
     apart = np.diff(found, axis=0) - np.diff(nadam(gradients, 0.1, growing, 0.99, 1e-8), axis=0)
     assert abs(apart[:5]).max() > 0.01 > 1e-3 > abs(apart[130:]).max()
 
@@ -176,7 +176,7 @@ def test_l_bfgs_refuses_minibatches_and_rows_that_change_before_a_step_is_taken(
     for sampler in (changed, sd.data.Balanced(60)):
         with pytest.raises(ArgumentError, match="draws other rows each step: give all 60 at once"):
             sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), sampler, steps=3).prepare(rows["train"])
-    for whole in (sd.data.Shuffled(60), sd.data.InOrder(1000), sd.data.Bootstrap(60)):
+    for whole in (sd.data.Shuffled(60), sd.data.InOrder(1000), sd.data.Bootstrap(60), sd.data.Folds(60)):
         sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), whole, steps=3).prepare(rows["train"])
 
 

@@ -65,8 +65,9 @@ class Nadam(Adam):
     """Adam with Nesterov's look ahead: m' = b1 m / (1 - b1^(t+1)) + (1-b1) g / (1 - b1^t) in place of m / (1 - b1^t).
 
     Source: T. Dozat, "Incorporating Nesterov momentum into Adam" (2016), Algorithm 2 with a constant b1. Differs from
-    PyTorch and Keras, which have in the place of b1 in m' the b1 (1 - 0.5 * 0.96^t) of his experiments (0.52 b1 in the
-    first step, 0.998 b1 after 130), and of its powers the product; their steps become ours as t grows.
+    PyTorch and Keras, which have in the place of b1 in m' a growing b1 (1 - 0.5 * 0.96^(t psi)), and of its powers the
+    product. In Keras psi is 1 (0.52 b1 in the first step, 0.99 b1 after 96); in PyTorch ``momentum_decay``, usually
+    0.004 (0.50 b1, and 0.99 b1 after 24,000). Their steps become ours as t psi grows.
 
     Example:
         >>> import sonde as sd

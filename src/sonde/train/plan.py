@@ -169,7 +169,8 @@ def _check_whole_batches(optimizer: Any, batch: Any, columns: Mapping[str, Any])
     """Refuse minibatches of which one is not like the other, for an optimizer that compares steps on the same rows."""
     rows = {name: jax.tree.map(jnp.asarray, column) for name, column in columns.items()}
     per, draw = batch.per_epoch(columns), batch.over(rows)
-    first, second = (jax.tree.leaves(draw(root(0), u)) for u in (0, 1))
+    in_any_order = lambda batch: [np.sort(column, axis=0) for column in jax.tree.leaves(batch)]
+    first, second = (in_any_order(draw(root(0), u)) for u in (0, 1))
     if per > 1 or not all(map(np.array_equal, first, second)):
         why = f"makes {per} minibatches of an epoch" if per > 1 else "draws other rows each step"
         n = len(jax.tree.leaves(rows)[0])
