@@ -1,8 +1,8 @@
 """How time and memory grow with rows, width and depth: ``python -m benchmarks.growth``.
 
-An epoch of a dense network (64 inputs, ReLU, momentum, batch 64), each size in a process of its own. Time is held against the
-products' operations, which grow with rows and depth, and with width as its square; memory against the bytes of rows and weights.
-Linear: a power of at most 1.1, fitted to the upper half of the sizes in logarithms, below which what is fixed counts.
+An epoch of a dense network (64 inputs, ReLU, momentum, batch 64), each size in a process of its own. Time is held against
+the products' operations, which grow with rows and depth, and with width as its square; memory against the bytes of
+rows and weights. Linear: a power of at most 1.1, fitted to the upper half of the sizes in logarithms, below which what is fixed counts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BATCH, INPUTS, WANTED = 64, 64, 1.1
 
 
 def ours(rows: int, width: int, depth: int) -> dict:
-    """Seconds of an epoch after one that compiled, the peak of memory beyond the import, and what it is held against."""
+    """Seconds of an epoch after one that compiled, the peak of memory, and what they are held against."""
     import sonde as sd
     from sonde import nn
 
@@ -73,7 +73,6 @@ def plot(found: dict, file: str) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(10, 6), layout="constrained")
     for j, (kind, sizes) in enumerate(found["sizes"].items()):
         sizes, told = [s[j] for s in sizes], found["figures"][kind]
-        unit = "width" if kind == "width" else kind
         for axis, key, scale, label in (
             (axes[0, j], "seconds", 1, "seconds an epoch"),
             (axes[1, j], "peak", 2**20, "peak memory (MiB)"),
@@ -82,7 +81,7 @@ def plot(found: dict, file: str) -> None:
             against = "operations" if key == "seconds" else "bytes"
             line = [told[-1][key] / scale * f[against] / told[-1][against] for f in told]
             axis.loglog(sizes, line, "--", color="#D55E00", label=f"in proportion to {against}")
-            axis.set(xlabel=unit, ylabel=label)
+            axis.set(xlabel=kind, ylabel=label)
             axis.legend(fontsize=8)
     figure.savefig(file, dpi=110)
 

@@ -38,18 +38,23 @@ def measure(peers: Path | None) -> dict:
             for i, s in enumerate(zip(SIZES[:-1], SIZES[1:], strict=True))}  # fmt: skip
     x = rng.random((max(ROWS), SIZES[0])).astype(np.float32)
     net = nn.Sequential(a=nn.Dense(300, nn.relu), b=nn.Dense(50, nn.relu), c=nn.Dense(10))
-    start = nn.Network(net, {f"{name}/kernel": made[f"kernel_{i}"] for i, name in enumerate("abc")}
-                       | {f"{name}/bias": np.zeros(SIZES[i + 1], np.float32) for i, name in enumerate("abc")})  # fmt: skip
+    params = {f"{name}/kernel": made[f"kernel_{i}"] for i, name in enumerate("abc")}
+    params |= {f"{name}/bias": np.zeros(SIZES[i + 1], np.float32) for i, name in enumerate("abc")}
+    start = nn.Network(net, params)
     data = sd.data.Dataset(train={"x": x[:100], "y": np.arange(100, dtype=np.int32) % 10})
     artifact = sd.fit(start, data, sd.Classify(), sd.SGD(1e-12), steps=1, progress=False).artifact
+    bare = lambda x: np.asarray(artifact.network(x)).argmax(1)
     found, same = {}, {}
     with tempfile.TemporaryDirectory(prefix="sonde-predict-") as folder:
         file = str(Path(folder) / "predict.npz")
         np.savez(file, x=x, **made)
         for rows in ROWS:
-            sides = in_turns({"sonde": lambda r, x=x[:rows]: timed(artifact.predict, x),
-                              "sonde, the network alone": lambda r, x=x[:rows]: timed(lambda x: np.asarray(artifact.network(x)).argmax(1), x)})  # fmt: skip
-            said = artifact.predict(x[:rows])
+            few = x[:rows]
+            sides = in_turns({
+                "sonde": lambda r, few=few: timed(artifact.predict, few),
+                "sonde, the network alone": lambda r, few=few: timed(bare, few),
+            })  # fmt: skip
+            said = artifact.predict(few)
             for way in ("eager-1", "eager-2", "compile-1", "compile-2", "sklearn-1", "sklearn-2"):
                 try:
                     told = program(peers, "peer_predict.py", way, file, str(rows), str(ROWS[rows]), str(ROUNDS))

@@ -13,6 +13,7 @@ A row says what was asked and what came:
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import os
 import statistics
@@ -94,7 +95,9 @@ def ask(measure: Callable[[Path | None], dict]) -> None:
     parser.add_argument("--peer-python", default=os.environ.get("SONDE_PEERS"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    found = json.dumps(measure(Path(given.peer_python).absolute() if given.peer_python else None), indent=1)
+    about = {"date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M}", "load": os.getloadavg()[0]}
+    found = measure(Path(given.peer_python).absolute() if given.peer_python else None)
+    found = json.dumps({**about, **found}, indent=1)  # the load, before: seconds of a busy machine say little
     print(found)
     if given.json:
         given.json.write_text(found + "\n")

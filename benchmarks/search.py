@@ -47,9 +47,9 @@ def ours(file: str, first_seed: int) -> tuple[float, list[float]]:
     params |= {f"{name}/bias": jax.numpy.zeros(SIZES[i + 1]) for i, name in enumerate("abc")}
     began = time.perf_counter()
     plans = [
-        sd.Plan(sd.Phase(sd.Turn(sd.Classify(), sd.Adam(float(rate), b1=float(b1))), sd.data.Shuffled(BATCH), epochs=EPOCHS))
-        .prepare(columns) for rate, b1 in zip(made["rate"], made["b1"], strict=True)
-    ]  # fmt: skip
+        sd.Plan(sd.Phase(sd.Turn(sd.Classify(), adam), sd.data.Shuffled(BATCH), epochs=EPOCHS)).prepare(columns)
+        for adam in (sd.Adam(float(rate), b1=float(b1)) for rate, b1 in zip(made["rate"], made["b1"], strict=True))
+    ]
     seeds = [first_seed + i for i in range(SETTINGS)]
     networks, _ = sd.train.execute_many(nn.Network(spec, params), plans, {"train": columns}, seeds)
     jax.block_until_ready(networks.params)
@@ -80,10 +80,11 @@ def measure(peers: Path | None) -> dict:
                 warm[kind] = {"runs": told["runs"], "seconds": float(np.median(told["runs"]))}
             except Missing as error:
                 warm[kind] = {"missing": str(error)}
+        own = Path(sys.executable)
         cold = in_turns(
             {
-                "sonde, empty cache": lambda r: _whole(Path(sys.executable), "search.py", "cold", file, cache=f"{folder}/{r}"),
-                "sonde, warm cache": lambda r: _whole(Path(sys.executable), "search.py", "cold", file, cache=f"{folder}/1"),
+                "sonde, empty cache": lambda r: _whole(own, "search.py", "cold", file, cache=f"{folder}/{r}"),
+                "sonde, warm cache": lambda r: _whole(own, "search.py", "cold", file, cache=f"{folder}/1"),
                 "sklearn": lambda r: _whole(peers, "peer_search.py", "sklearn", file, "0"),
             },
             rounds=3, warm=False,

@@ -1,8 +1,8 @@
 """Whether rows that do not fit are as fast as rows that do: ``python -m benchmarks.stream``.
 
 An epoch of 784-300-50-10 (batch 50, momentum) over a file of 512 MiB, read in chunks of 16 MiB by a process that may
-have 128 MiB more than it has after a first, short run of the same program; the limit is the kernel's (RLIMIT_DATA). Beside it
-the same rows in memory, without a limit; and, to show that the limit bites, the same rows in memory under it.
+have 128 MiB more than it has after a first, short run of the same program; the limit is the kernel's (RLIMIT_DATA).
+Beside it the same rows in memory, without a limit; and, to show that the limit bites, the same rows in memory under it.
 """
 
 from __future__ import annotations
