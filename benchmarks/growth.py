@@ -1,8 +1,9 @@
 """How time and memory grow with rows, width and depth: ``python -m benchmarks.growth``.
 
-An epoch of a dense network (64 inputs, ReLU, momentum, batch 64), each size in a process of its own. Time is held against
-the products' operations, which grow with rows and depth, and with width as its square; memory against the bytes of
-rows and weights. Linear: a power of at most 1.1, fitted to the upper half of the sizes in logarithms, below which what is fixed counts.
+An epoch of a dense network (64 inputs, ReLU, momentum, batch 64), each size in a process of its own. Time is held
+against the products' operations, which grow with rows and depth, and with width as its square; memory against the
+bytes of rows and weights. Linear: a power of at most 1.1, fitted in logarithms to the upper half of the sizes, below
+which what is fixed counts.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def ours(folder: str, kind: str, limited: str) -> dict:
     over.set()
     watcher.join()
     return {
-        "seconds": run.seconds["train"], "loss": float(run.history["loss"][-1]), "resident": had,
+        "seconds": run.seconds["train"], "loss": float(run.history["train/loss"][-1]), "resident": had,
         "more": most[0] - had, "peak": status("VmHWM"),
     }  # fmt: skip
 
