@@ -1,7 +1,6 @@
 """What the questions of the benchmark share: turns, the best peer, and whether two sides did the same."""
 
 import pytest
-
 from benchmarks.questions import Missing, in_turns, row, same_mean
 
 
