@@ -3,7 +3,7 @@
 All sides are measured in one call and in turns: each round runs, with the same shuffling seed, Sonde, the
 matrix products alone, the plain JAX loop, and every peer in every mode and thread count, starting at another
 side each round. Medians over the rounds are reported; of a peer's ways, the fastest (so the choice, too,
-favors the peer). Peers live in an environment of their own, torch is never imported here.
+favors the peer). PyTorch and Keras live in an environment of their own; torch is never imported here.
 """
 
 from __future__ import annotations
@@ -30,25 +30,31 @@ import numpy as np
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peers run on the CPU
 
 from benchmarks import limits, ours  # noqa: E402
-from benchmarks.cases import CASES, ROOT, Case, arrays  # noqa: E402
+from benchmarks.cases import CASES, ROOT, Case, arrays, flops  # noqa: E402
 
-MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install numpy torch==2.13.0"
+MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install torch==2.13.0 keras jax"
+PEERS = ("torch", "keras", "sklearn")
 PATIENCE = 900  # seconds for one answer of a peer; compiling belongs to the first
 SETTLE = 0.05  # seconds between runs, in which the last side's threads go to sleep
 
 
 class PeerError(Exception):
-    pass
+    """A peer cannot be had, or failed."""
+
+
+class NotThere(Exception):
+    """A side that a case has not."""
 
 
 class Peer:
-    """`peer_torch.py` in a process of its own that stays for all cases, at one thread count."""
+    """A peer's script in a process of its own that stays for all cases, at one thread count."""
 
-    def __init__(self, python: Path, threads: int, folder: Path):
+    def __init__(self, name: str, python: Path, threads: int, folder: Path):
+        self.name = name
         env = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1", "OMP_NUM_THREADS": str(threads)}
-        self._log = (folder / f"torch-{threads}.log").open("w+")
+        self._log = (folder / f"{name}-{threads}.log").open("w+")
         self._process = subprocess.Popen(
-            [str(python), "-I", str(ROOT / "benchmarks" / "peer_torch.py")],
+            [str(python), "-I", str(ROOT / "benchmarks" / f"peer_{name}.py")],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True, env=env,
         )  # fmt: skip
         try:
@@ -73,6 +79,8 @@ class Peer:
             last = (self._log.read().strip().splitlines() or ["no answer"])[-1]
             raise PeerError(f"the process ended: {last}")
         answer = json.loads(line)
+        if "none" in answer:
+            raise NotThere(answer["none"])
         if "error" in answer:
             raise PeerError(answer["error"])
         return answer
@@ -94,7 +102,7 @@ class Side:
 
     def __init__(self, name, run, mode=None, threads=None):
         self.name, self.mode, self.threads, self._run = name, mode, threads, run
-        self.seconds, self.losses, self.note = [], [], None
+        self.seconds, self.losses, self.note, self.there = [], [], None, True
 
     def go(self, seed: int, keep: bool = True) -> None:
         if self.note:
@@ -102,8 +110,8 @@ class Side:
         time.sleep(SETTLE)
         try:
             seconds, loss = self._run(seed)
-        except (PeerError, NotImplementedError) as error:
-            self.note, self.seconds, self.losses = str(error), [], []
+        except (PeerError, NotThere, NotImplementedError) as error:
+            self.note, self.there, self.seconds, self.losses = str(error), isinstance(error, PeerError), [], []
             return
         if keep:
             self.seconds.append(seconds)
@@ -123,35 +131,44 @@ def find_peers(given: str | None) -> tuple[Path | None, str | None]:
     return None, f"no peer interpreter at {python}; make one: {MAKE_PEERS}"
 
 
-def measure(case: Case, peers: list[Peer], missing: str | None, folder: Path, *, rounds: int, hand: bool) -> dict:
+def start_peers(python: Path | None, why: str | None, threads: list[int], folder: Path) -> tuple[list[Peer], dict]:
+    """Return the peers that run, and of the others why they do not."""
+    peers, missing = [], {}
+    for name in PEERS:
+        own = Path(sys.executable) if name == "sklearn" else python  # scikit-learn is what Sonde depends on anyway
+        if own is None:
+            missing[name] = why
+            continue
+        for n in threads if name == "torch" else [max(threads)]:
+            try:
+                peers.append(Peer(name, own, n, folder))
+            except PeerError as error:
+                missing[name] = f"{own.name}: {error}"
+    return peers, missing
+
+
+def measure(case: Case, peers: list[Peer], missing: dict, folder: Path, *, rounds: int) -> dict:
     """Run `case` on all sides in turns and return its row."""
     data, source = arrays(case)
     file = folder / f"{case.name}.npz"
     np.savez(file, **data)
 
-    def jax_side(train):
-        def run(seed):
-            timing = train(case, data, seeds=(seed,))
-            return timing.seconds[0], timing.losses[0]
-
-        return run
-
     def peer_side(peer, mode):
         def run(seed):
-            request = {"case": dataclasses.asdict(case), "arrays": str(file), "mode": mode, "seeds": [seed]}
-            answer = peer.ask(**request)
-            return answer["seconds"][0], answer["losses"][0]
+            answer = peer.ask(case=dataclasses.asdict(case), arrays=str(file), mode=mode, seed=seed)
+            return answer["seconds"], answer["loss"]
 
-        return run
+        return Side(peer.name, run, mode, peer.about["threads"])
 
-    sonde = Side("sonde", jax_side(ours.hand_loop if hand else ours.train))
-    limit = Side("limit", lambda seed: (limits.products(case, data), None))
-    loop = Side("hand_loop", jax_side(ours.hand_loop))
-    torch = [Side("torch", peer_side(p, m), m, p.about["threads"]) for p in peers for m in p.about["modes"]]
-    sides = [sonde, limit, *([] if hand else [loop]), *torch]
+    sonde = Side("sonde", lambda seed: ours.train(case, data, seed))
+    limit = Side("limit", lambda seed: (limits.seconds(case), None))
+    loop = Side("hand_loop", lambda seed: ours.hand_loop(case, data, seed))
+    ways = [peer_side(p, mode) for p in peers for mode in p.about["modes"]]
+    sides = [sonde, limit, loop, *ways]
 
     for side in sides:
         side.go(seed=0, keep=False)
+    sides = [side for side in sides if side.there]
     for r in range(rounds):
         start = r * len(sides) // rounds
         for side in sides[start:] + sides[:start]:
@@ -159,36 +176,42 @@ def measure(case: Case, peers: list[Peer], missing: str | None, folder: Path, *,
 
     row = {
         "case": case.name,
-        "sonde_is": "hand_loop" if hand else "train",
+        "what": case.what,
         "sonde_seconds": _finite(sonde.median),
         "sonde_runs": sonde.seconds,
         "steps": case.steps,
         "data": source,
         "limit_seconds": limit.median,
-        "limit_gflops": limits.flops(case) / limit.median / 1e9,
+        "limit_gflops": flops(case) / limit.median / 1e9,
         "limit_fraction": limit.median / sonde.median if sonde.seconds else None,
-        "reference": {} if hand else {"hand_loop": _against(sonde, loop)},
-        "peers": {},
+        "reference": {"hand_loop": _against(sonde, loop)} if loop.seconds else {},
+        "peers": {name: _best([s for s in ways if s.name == name], sonde, missing.get(name)) for name in PEERS},
         "loss": {"sonde": _mean(sonde.losses)},
-        "same_loss": None,
-    }  # fmt: skip
+        "wanted": case.wanted,
+    }
     if sonde.note:
         row["note"] = sonde.note
-    best = min(torch, key=lambda side: side.median, default=None)
-    if best is None or not best.seconds:
-        row["peers"]["torch"] = {"missing": missing or best.note}
-        row["loss"]["torch"] = None
-        return row
-    row["peers"]["torch"] = {
-        **_against(sonde, best),
-        "threads": best.threads,
-        "mode": best.mode,
-        "tried": [{"mode": s.mode, "threads": s.threads, "seconds": _finite(s.median), "note": s.note} for s in torch],
-    }
-    row["loss"]["torch"] = _mean(best.losses)
-    if sonde.seconds:
-        row |= compare_losses(sonde.losses, best.losses)
+    there = {name: peer for name, peer in row["peers"].items() if "seconds" in peer}
+    row["best_peer"] = min(there, key=lambda name: there[name]["seconds"], default=None)
+    row["ratio"] = there[row["best_peer"]]["ratio"] if there else None
+    row["met"] = row["ratio"] is not None and row["ratio"] >= case.wanted
+    agreed = [peer["same_loss"] for peer in there.values() if "same_loss" in peer]
+    row["same_loss"] = all(agreed) if agreed else None
     return row
+
+
+def _best(ways: list[Side], sonde: Side, missing: str | None) -> dict:
+    """A peer's part of a row: the fastest of its ways, or why there is none."""
+    best = min(ways, key=lambda side: side.median, default=None)
+    if best is None or not best.seconds:
+        failed = [way.note for way in ways if way.there] or [way.note for way in ways]
+        return {"missing": missing or failed[0]}
+    tried = [
+        {"mode": s.mode, "threads": s.threads, "seconds": _finite(s.median), "note": s.note} for s in ways if s.there
+    ]
+    found = {**_against(sonde, best), "threads": best.threads, "mode": best.mode, "tried": tried}
+    found["loss"] = _mean(best.losses)
+    return found | (compare_losses(sonde.losses, best.losses) if sonde.seconds else {})
 
 
 def compare_losses(a: list[float], b: list[float]) -> dict:
@@ -234,7 +257,7 @@ def header(peers: list[Peer], rounds: int) -> dict:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             versions[name] = None
-    versions["torch"] = peers[0].about["torch"] if peers else None
+    versions |= {peer.name: peer.about["version"] for peer in peers}
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": {
@@ -250,6 +273,7 @@ def header(peers: list[Peer], rounds: int) -> dict:
             "ratio": "peer's seconds / Sonde's: above 1, Sonde is faster; ratio_range: within the rounds",
             "limit_fraction": "seconds of the matrix products alone / Sonde's seconds",
             "same_loss": "mean final losses differ by less than 4 standard errors + 0.1 %",
+            "met": "the ratio to the fastest peer is at least the one that is wanted",
         },
     }
 
@@ -260,31 +284,38 @@ def cores() -> int:
 
 
 def show(head: dict, rows: list[dict]) -> None:
-    """Print the rows as a table, with rich where it is installed, and what is to say below it."""
-    columns = ["case", "us a step", "of limit", "torch us", "ratio (range)", "torch's best", "loss"]
-    columns += ["torch", "same"]
-    cells, notes = [], []
+    """Print the rows as a table, and what is to say below it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    peers = [f"{name}, us" for name in PEERS]
+    table = Table("case", "us a step", "of limit", *peers, "ratio (range)", "wanted", "loss")
+    notes = []
     for row in rows:
-        name = row["case"] + (" (hand)" if row["sonde_is"] == "hand_loop" else "")
-        torch, per_step = row["peers"]["torch"], 1e6 / row["steps"]
-        line = [name, _number(row["sonde_seconds"], per_step), _percent(row["limit_fraction"])]
-        if "missing" in torch:
-            line += ["missing", "", ""]
-            notes.append(f"{row['case']}: torch: {torch['missing']}")
-        else:
-            ratio = "-"
-            if torch["ratio"]:
-                ratio = f"{torch['ratio']:.2f} ({torch['ratio_range'][0]:.2f}-{torch['ratio_range'][1]:.2f})"
-            line += [_number(torch["seconds"], per_step), ratio, f"{torch['mode']}, {torch['threads']} thr."]
-            failed = [way for way in torch["tried"] if way["note"]]
-            notes += [f"{row['case']}: torch {w['mode']}, {w['threads']} threads: {w['note']}" for w in failed]
-        same = {True: "yes", False: "NO", None: "-"}[row["same_loss"]]
-        cells.append([*line, *(_number(row["loss"][side], 1, 4) for side in ("sonde", "torch")), same])
-        if "loss_gap" in row:
-            notes.append(
-                f"{row['case']}: {row['data']}; losses differ by {row['loss_gap']:.2g}, "
-                f"{row['loss_allowed']:.2g} allowed; products alone: {row['limit_gflops']:.3g} GFLOP/s"
-            )
+        per_step, cells = 1e6 / row["steps"], []
+        for name, peer in row["peers"].items():
+            cells.append("none" if "missing" in peer else f"{_number(peer['seconds'], per_step)}\n{peer['mode']}")
+            if "missing" in peer:
+                notes.append(f"{row['case']}: no {name}: {peer['missing']}")
+            else:
+                notes += [
+                    f"{row['case']}: {name} {w['mode']}, {w['threads']} threads: {w['note']}"
+                    for w in peer["tried"] if w["note"]
+                ]  # fmt: skip
+                if "loss_gap" in peer:
+                    notes.append(
+                        f"{row['case']}: losses {row['loss']['sonde']:.4f} and, {name}, {peer['loss']:.4f} differ by "
+                        f"{peer['loss_gap']:.2g}, {peer['loss_allowed']:.2g} allowed"
+                    )
+        ratio = "-"
+        if row["ratio"]:
+            low, high = row["peers"][row["best_peer"]]["ratio_range"]
+            ratio = f"{row['ratio']:.2f} ({low:.2f}-{high:.2f})"
+        same = {True: "same", False: "NOT the same", None: "-"}[row["same_loss"]]
+        wanted = f"{row['wanted']:g}, {'met' if row['met'] else 'missed'}"
+        ours = _number(row["sonde_seconds"], per_step)
+        table.add_row(row["case"], ours, _percent(row["limit_fraction"]), *cells, ratio, wanted, same)
+        notes.append(f"{row['case']}: {row['data']}; products alone: {row['limit_gflops']:.3g} GFLOP/s")
         for reference, timing in row["reference"].items():
             text = f"{row['case']}: {reference} (plain JAX) {_number(timing['seconds'], per_step)} us a step"
             notes.append(text + (f", ratio {timing['ratio']:.2f}" if timing["ratio"] else ""))
@@ -294,19 +325,6 @@ def show(head: dict, rows: list[dict]) -> None:
     title = f"{machine['cpu']}, {machine['cores']} cores, load {machine['load']:.1f}; "
     title += ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     title += f"; {head['rounds']} rounds; {head['date']}"
-    try:
-        from rich.console import Console
-        from rich.table import Table
-    except ImportError:
-        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-        print(title)
-        for line in [columns, *cells]:
-            print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
-        print(*notes, sep="\n")
-        return
-    table = Table(*columns)
-    for line in cells:
-        table.add_row(*line)
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
     console.print(title, markup=False)
     console.print(table)
@@ -329,8 +347,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write header and rows there")
     parser.add_argument("--peer-python", metavar="FILE", help="default: $SONDE_PEERS or .venv-peers/bin/python")
     parser.add_argument("--rounds", type=int, default=7, help="timed runs a side, at least 5 (default 7)")
-    parser.add_argument("--threads", type=int, nargs="+", help="of the peers (default 1, 2 and all cores)")
-    parser.add_argument("--hand", action="store_true", help="the plain JAX loop in Sonde's place")
+    parser.add_argument("--threads", type=int, nargs="+", help="of PyTorch (default 1, 2 and all cores)")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.case if name not in CASES]
     if unknown:
@@ -339,21 +356,14 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--rounds must be 5 or more: fewer do not show the noise")
     threads = options.threads or [n for n in sorted({1, 2, cores()}) if n <= cores()]
 
-    python, missing = find_peers(options.peer_python)
     with tempfile.TemporaryDirectory(prefix="sonde-benchmarks-") as name:
         folder, peers = Path(name), []
         try:
-            if python:
-                try:
-                    for n in threads:
-                        peers.append(Peer(python, n, folder))
-                except PeerError as error:
-                    missing = f"{python}: {error}"
-            head = header(peers, options.rounds)
-            rows = []
+            peers, missing = start_peers(*find_peers(options.peer_python), threads, folder)
+            head, rows = header(peers, options.rounds), []
             for case in options.case or CASES:
                 print(f"measuring {case} ...", file=sys.stderr, flush=True)
-                rows.append(measure(CASES[case], peers, missing, folder, rounds=options.rounds, hand=options.hand))
+                rows.append(measure(CASES[case], peers, missing, folder, rounds=options.rounds))
         finally:
             for peer in peers:
                 peer.close()

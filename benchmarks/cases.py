@@ -1,15 +1,28 @@
 """What is trained: the cases, their data and their initial weights, in NumPy only.
 
-Every side (Sonde, the plain JAX loop, each peer) starts from the same arrays, sees every row once an epoch in
-an order of its own (a full batch needs none), and ends a run with the mean loss over the whole training data.
+Every side (Sonde, the plain JAX loop, each peer) builds a network of the same layers, starts from the same arrays,
+sees every row once an epoch in an order of its own (a full batch needs none), and ends a run with the mean loss over
+the whole training data, as the network is at inference.
+
+A layer is a tuple, which each side turns into its own kind:
+
+    ("dense", units, activation)      x W + b
+    ("conv", channels, size, activation)    stride 1, as many outputs as inputs, with a bias
+    ("pool",)                         the largest of each 2x2
+    ("flatten",)
+    ("lstm", units)                   h after the last step
+    ("norm-conv", channels, size, stride)   convolution without a bias, batch normalization, relu
+    ("block", channels, stride)       relu(norm(conv(norm-conv(x))) + x), 3x3; where the shape changes x goes
+                                      through a convolution of size 1 and a normalization
+    ("mean",)                         over height and width
 """
 
 from __future__ import annotations
 
 import gzip
-import itertools
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,22 +30,27 @@ import numpy as np
 
 ROOT = Path(__file__).absolute().parent.parent
 
+Layers = tuple[tuple, ...]
+
 
 @dataclass(frozen=True)
 class Case:
-    """A dense network, its loss, its optimizer, and how long it trains."""
+    """A network, its loss, its optimizer, how long it trains, and how much faster than the best peer it should be."""
 
     name: str
-    sizes: tuple[int, ...]  # inputs, hidden layers..., outputs
-    activation: str  # "relu" | "elu", after each layer but the last
+    what: str
+    layers: Layers
     loss: str  # "binary" (cross-entropy on one logit) | "softmax" (cross-entropy on logits)
     optimizer: str  # "sgd" | "adam"
     rate: float
     batch: int
     epochs: int
-    data: str  # "xor" | "mnist"
+    data: str  # "xor" | "mnist" | "color"
+    shape: tuple[int, ...]  # of a row of x
     rows: int
     momentum: float = 0.0  # of "sgd"
+    augment: bool = False  # windows of the image with a border of 4, half of them mirrored, anew for each row
+    wanted: float = 1.0  # seconds of the best peer / Sonde's
     seed: int = 0  # of the initial weights
 
     @property
@@ -41,24 +59,124 @@ class Case:
         return self.epochs * math.ceil(self.rows / self.batch)
 
 
+def dense(*units: int, activation: str) -> Layers:
+    """Dense layers with an activation after each but the last."""
+    return (*(("dense", n, activation) for n in units[:-1]), ("dense", units[-1], "identity"))
+
+
+CNN = (("conv", 32, 5, "relu"), ("pool",), ("conv", 64, 5, "relu"), ("pool",), ("flatten",))
+RESNET_20 = (
+    ("norm-conv", 16, 3, 1),
+    *(("block", channels, 2 if channels > 16 and i == 0 else 1) for channels in (16, 32, 64) for i in range(3)),
+    ("mean",),
+)
+
 CASES = {
     case.name: case
     for case in (
-        Case("xor", (2, 8, 1), "relu", "binary", "sgd", 0.5, batch=4, epochs=300, data="xor", rows=4),
-        Case("mlp", (784, 300, 50, 10), "relu", "softmax", "sgd", 0.05, 50, 2, "mnist", 10_000, momentum=0.9),
-        Case("deep", (784, *[100] * 5, 10), "elu", "softmax", "adam", 1e-3, 32, 2, "mnist", 10_000),
+        Case(
+            "xor", "2-8-1, 4 points, 300 epochs", dense(8, 1, activation="relu"), "binary",
+            "sgd", 0.5, batch=4, epochs=300, data="xor", shape=(2,), rows=4, wanted=30,
+        ),
+        Case(
+            "mlp", "784-300-50-10, batch 50, momentum", dense(300, 50, 10, activation="relu"), "softmax",
+            "sgd", 0.05, 50, 2, "mnist", (784,), 10_000, momentum=0.9, wanted=2.2,
+        ),
+        Case(
+            "deep", "784-5x100-10, ELU, Adam, batch 32", dense(*[100] * 5, 10, activation="elu"), "softmax",
+            "adam", 1e-3, 32, 2, "mnist", (784,), 10_000, wanted=2.5,
+        ),
+        Case(
+            "wide", "784-3x1000-10, sigmoid, batch 128", dense(*[1000] * 3, 10, activation="sigmoid"), "softmax",
+            "sgd", 0.5, 128, 1, "mnist", (784,), 10_240, wanted=1.35,
+        ),
+        Case(
+            "cnn", "5x5x32, pool, 5x5x64, pool, 256, 10, batch 64", (*CNN, *dense(256, 10, activation="relu")),
+            "softmax", "adam", 1e-3, 64, 1, "mnist", (28, 28, 1), 1_920, wanted=1.2,
+        ),
+        Case(
+            "resnet", "ResNet-20 on 32x32x3, augmented, batch 64", (*RESNET_20, ("dense", 10, "identity")), "softmax",
+            "sgd", 0.05, 64, 1, "color", (32, 32, 3), 640, momentum=0.9, augment=True, wanted=1.2,
+        ),
+        Case(
+            "lstm", "28 steps of 28, 128 units, batch 64", (("lstm", 128), ("dense", 10, "identity")), "softmax",
+            "adam", 1e-3, 64, 1, "mnist", (28, 28), 6_400, wanted=1.3,
+        ),
     )
-}
+}  # fmt: skip
+
+
+def walk(case: Case) -> Iterator[tuple[int, str, tuple, tuple[int, ...], tuple[int, ...]]]:
+    """Each layer: its number, kind and options, and the shapes of a row before and after it."""
+    before = case.shape
+    for i, (kind, *options) in enumerate(case.layers):
+        if kind in ("dense", "lstm"):
+            after = (options[0],)
+        elif kind in ("conv", "norm-conv", "block"):
+            stride = 1 if kind == "conv" else options[-1]
+            after = (before[0] // stride, before[1] // stride, options[0])
+        elif kind == "pool":
+            after = (before[0] // 2, before[1] // 2, before[2])
+        else:
+            after = (math.prod(before),) if kind == "flatten" else before[-1:]
+        yield i, kind, tuple(options), before, after
+        before = after
 
 
 def initial(case: Case) -> dict[str, np.ndarray]:
-    """He-normal kernels of shape (inputs, outputs) and zero biases: `kernel_0`, `bias_0`, `kernel_1`, ..."""
-    rng = np.random.default_rng(case.seed)
-    arrays = {}
-    for i, (m, n) in enumerate(itertools.pairwise(case.sizes)):
-        arrays[f"kernel_{i}"] = (rng.standard_normal((m, n)) * math.sqrt(2 / m)).astype(np.float32)
-        arrays[f"bias_{i}"] = np.zeros(n, np.float32)
-    return arrays
+    """He-normal kernels of shape [..., inputs, outputs] and zero biases by layer: `0/kernel`, `0/bias`, ...
+
+    Kernels of an LSTM hold the gates i, f, g, o side by side. Normalization starts as 1 and 0 on every side.
+    """
+    rng, made = np.random.default_rng(case.seed), {}
+
+    def kernel(*sizes: int) -> np.ndarray:
+        return (rng.standard_normal(sizes) * math.sqrt(2 / math.prod(sizes[:-1]))).astype(np.float32)
+
+    for i, kind, options, before, after in walk(case):
+        inputs, outputs = before[-1], after[-1]
+        if kind == "dense":
+            made |= {f"{i}/kernel": kernel(inputs, outputs), f"{i}/bias": np.zeros(outputs, np.float32)}
+        elif kind == "conv":
+            size = options[1]
+            made |= {f"{i}/kernel": kernel(size, size, inputs, outputs), f"{i}/bias": np.zeros(outputs, np.float32)}
+        elif kind == "lstm":
+            made |= {f"{i}/kernel": kernel(inputs, 4 * outputs), f"{i}/recurrent_kernel": kernel(outputs, 4 * outputs)}
+            made[f"{i}/bias"] = np.zeros(4 * outputs, np.float32)
+        elif kind == "norm-conv":
+            made[f"{i}/kernel"] = kernel(options[1], options[1], inputs, outputs)
+        elif kind == "block":
+            made |= {f"{i}/first": kernel(3, 3, inputs, outputs), f"{i}/second": kernel(3, 3, outputs, outputs)}
+            made |= {f"{i}/shortcut": kernel(1, 1, inputs, outputs)} if inputs != outputs else {}
+    return made
+
+
+def products(case: Case) -> list[tuple[int, int, int, bool]]:
+    """The matrix products of a step: rows, inner, columns, and whether the gradient is handed back to the inputs.
+
+    A convolution is the product of its windows (rows x height x width of them) with its kernel; an LSTM that of
+    all its inputs, and that of its states, a step at a time.
+    """
+    found: list[tuple[int, int, int, bool]] = []
+    for _, kind, options, before, after in walk(case):
+        inputs, outputs, back = before[-1], after[-1], bool(found)
+        windows = case.batch * math.prod(after[:-1])
+        if kind == "dense":
+            found.append((case.batch, inputs, outputs, back))
+        elif kind in ("conv", "norm-conv"):
+            found.append((windows, options[1] ** 2 * inputs, outputs, back))
+        elif kind == "block":
+            found += [(windows, 9 * inputs, outputs, True), (windows, 9 * outputs, outputs, True)]
+            found += [(windows, inputs, outputs, True)] if inputs != outputs else []
+        elif kind == "lstm":
+            found.append((case.batch * before[0], inputs, 4 * outputs, back))
+            found += [(case.batch, outputs, 4 * outputs, True)] * (before[0] - 1)
+    return found
+
+
+def flops(case: Case) -> int:
+    """The floating-point operations of the products of a run."""
+    return 2 * case.steps * sum(m * k * n * (3 if back else 2) for m, k, n, back in products(case))
 
 
 def arrays(case: Case) -> tuple[dict[str, np.ndarray], str]:
@@ -66,10 +184,24 @@ def arrays(case: Case) -> tuple[dict[str, np.ndarray], str]:
     if case.data == "xor":
         x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
         y, source = np.array([0, 1, 1, 0], np.float32), "the four points"
+    elif case.data == "color":
+        x, y, source = _colored(case.rows)
     else:
         x, y, source = _mnist(case.rows)
-    assert x.shape == (case.rows, case.sizes[0]) and x.dtype == np.float32
+    x = x.reshape(case.rows, *case.shape)
+    assert x.dtype == np.float32
     return {"x": x, "y": y, **initial(case)}, source
+
+
+def _colored(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Made-up color images [32, 32, 3]: a blob of its class's color at its class's place, and noise."""
+    rng = np.random.default_rng(21)
+    y = rng.integers(0, 10, rows)
+    colors, places = rng.random((10, 3)), rng.integers(8, 24, (10, 2))
+    at = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"), -1)
+    away = ((at[None] - places[y][:, None, None]) ** 2).sum(-1)
+    x = np.exp(-away / 40)[..., None] * colors[y][:, None, None] + 0.3 * rng.standard_normal((rows, 32, 32, 3))
+    return x.astype(np.float32), y.astype(np.int32), "made-up color images"
 
 
 def _mnist(rows: int) -> tuple[np.ndarray, np.ndarray, str]:

@@ -1,11 +1,9 @@
-"""The JAX side: Sonde's own `fit`, and a plain JAX loop to compare it with."""
+"""The JAX side: Sonde's own engine, and for dense networks a plain JAX loop to compare it with."""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -13,79 +11,96 @@ import numpy as np
 import optax
 
 import sonde as sd
-from benchmarks.cases import Case
+from benchmarks.cases import Case, walk
 from sonde import nn
 from sonde.train import execute
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One entry a run: seconds of the training loop alone, and the final mean loss over the training data."""
+def network(case: Case, arrays: dict[str, np.ndarray]) -> nn.Network:
+    """The case's network, with its initial weights."""
+    layers: dict[str, nn.Layer] = {}
+    params = {}
+    for i, kind, options, before, after in walk(case):
+        n, own = after[-1], {}
+        if kind == "dense":
+            layers[f"dense_{i}"], own = nn.Dense(n, getattr(nn, options[1])), {"kernel": "kernel", "bias": "bias"}
+        elif kind == "conv":
+            layers[f"conv_{i}"] = nn.Conv(n, options[1], activation=getattr(nn, options[2]))
+            own = {"kernel": "kernel", "bias": "bias"}
+        elif kind == "lstm":
+            layers[f"lstm_{i}"] = nn.LSTM(n, last=True, forget_bias=0.0)
+            own = {name: name for name in ("kernel", "recurrent_kernel", "bias")}
+        elif kind == "norm-conv":
+            layers[f"stem_{i}"], own = _normed(n, options[1], options[2], nn.relu), {"conv/kernel": "kernel"}
+        elif kind == "block":
+            layer = nn.Sequential(a=_normed(n, 3, options[1], nn.relu), b=_normed(n, 3, 1, nn.identity))
+            shortcut = _normed(n, 1, options[1], nn.identity) if before[-1] != n else None
+            block = nn.Residual(layer, shortcut)
+            layers[f"block_{i}"] = nn.Sequential(sum=block, relu=nn.Function(nn.relu))
+            own = {"sum/layer/a/conv/kernel": "first", "sum/layer/b/conv/kernel": "second"}
+            own |= {"sum/shortcut/conv/kernel": "shortcut"} if shortcut else {}
+        else:
+            plain = {"pool": nn.MaxPool(2), "flatten": nn.Flatten(), "mean": nn.GlobalAveragePool()}
+            layers[f"{kind}_{i}"] = plain[kind]
+        name = [*layers][-1]
+        params |= {f"{name}/{path}": jnp.asarray(arrays[f"{i}/{key}"]) for path, key in own.items()}
+    return nn.Network(nn.Sequential(**layers), params)
 
-    seconds: tuple[float, ...]
-    losses: tuple[float, ...]
+
+def _normed(channels: int, size: int, stride: int, activation) -> nn.Layer:
+    edge = size // 2  # as PyTorch pads
+    conv = nn.Conv(channels, size, stride=stride, padding=((edge, edge), (edge, edge)), bias_init=None)
+    return nn.Sequential(conv=conv, norm=nn.BatchNorm(), act=nn.Function(activation))
 
 
-def train(case: Case, arrays: dict[str, np.ndarray], seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Timing:
-    """Train `case` with Sonde from the initial weights in `arrays`, shuffled by each seed.
+def plan(case: Case) -> sd.Plan:
+    """How the case is trained."""
+    optimizer = sd.Adam(case.rate) if case.optimizer == "adam" else sd.SGD(case.rate, case.momentum or None)
+    every = case.epochs if case.steps == case.epochs else 0  # epochs of one step are judged together
+    batch = sd.data.Shuffled(case.batch)
+    if case.augment:
+        batch = sd.data.Augmented(batch, (sd.data.Crop(4), sd.data.Flip()))
+    return sd.Plan(sd.Phase(sd.Turn(sd.Classify(), optimizer), batch, epochs=case.epochs, every=every))
+
+
+def train(case: Case, arrays: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
+    """Seconds of the training loop, and the final mean loss over the training data.
 
     The clock runs in the training loop, dispatches and the reading of the history included; compiling, moving
     the data and making the network are outside it, as they are for the peers.
     """
-    activation = {"relu": nn.relu, "elu": nn.elu}[case.activation]
-    layers = sum(name.startswith("kernel_") for name in arrays)
-    sizes = [arrays[f"kernel_{i}"].shape[1] for i in range(layers)]
-    named = {f"layer_{i}": nn.Dense(n, activation) for i, n in enumerate(sizes[:-1])}
-    spec = nn.Sequential(**named, head=nn.Dense(sizes[-1]))
-    names = [*named, "head"]
-    params = {f"{name}/{kind}": jnp.asarray(arrays[f"{kind}_{i}"]) for i, name in enumerate(names)
-              for kind in ("kernel", "bias")}  # fmt: skip
-    optimizer = sd.Adam(case.rate) if case.optimizer == "adam" else sd.SGD(case.rate, case.momentum or None)
     columns = {"x": jnp.asarray(arrays["x"]), "y": jnp.asarray(arrays["y"], jnp.int32)}
-    every = case.epochs if case.steps == case.epochs else 0  # epochs of one step are judged together
-    phase = sd.Phase(sd.Turn(sd.Classify(), optimizer), sd.data.Shuffled(case.batch), epochs=case.epochs, every=every)
-    plan = sd.Plan(phase).prepare(columns)
-    seconds, losses = [], []
-    for seed in seeds:
-        network, (record,) = execute(nn.Network(spec, params), plan, {"train": columns}, seed)
-        seconds.append(record.train_seconds)
-        loss = sd.Classify().prepare(columns)(network.bind(), sd.Batch.of(columns, jnp.ones(case.rows, bool)))[0]
-        losses.append(float(loss.value))
-    return Timing(tuple(seconds), tuple(losses))
+    trained, (record,) = execute(network(case, arrays), plan(case).prepare(columns), {"train": columns}, seed)
+    logits = trained.in_batches(columns["x"])
+    return record.train_seconds, float(_row_losses(case, jnp.asarray(logits), columns["y"]).mean())
 
 
-def hand_loop(case: Case, arrays: dict[str, np.ndarray], seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Timing:
-    """The same training as a plain `jax.jit` of a `lax.scan` with Optax: no peer, but a reference."""
-    x, y, params = _on_device(arrays)
-    seconds, losses = [], []
-    for seed in seeds:
-        key = jax.block_until_ready(jax.random.key(seed))
-        start = time.perf_counter()
-        trained = jax.block_until_ready(_run(case, params, x, y, key))
-        seconds.append(time.perf_counter() - start)
-        losses.append(float(_full_loss(case, trained, x, y)))
-    return Timing(tuple(seconds), tuple(losses))
-
-
-def _on_device(arrays: dict[str, np.ndarray]):
-    layers = sum(name.startswith("kernel_") for name in arrays)
-    params = [(jnp.asarray(arrays[f"kernel_{i}"]), jnp.asarray(arrays[f"bias_{i}"])) for i in range(layers)]
-    return jax.block_until_ready((jnp.asarray(arrays["x"]), jnp.asarray(arrays["y"]), params))
-
-
-def _row_losses(case: Case, params, x, y):
-    activation = {"relu": jax.nn.relu, "elu": jax.nn.elu}[case.activation]
-    for kernel, bias in params[:-1]:
-        x = activation(x @ kernel + bias)
-    logits = x @ params[-1][0] + params[-1][1]
+def _row_losses(case: Case, logits, y):
     if case.loss == "binary":
-        return optax.sigmoid_binary_cross_entropy(logits[:, 0], y)
+        return optax.sigmoid_binary_cross_entropy(logits[:, 0], y.astype(jnp.float32))
     return optax.softmax_cross_entropy_with_integer_labels(logits, y)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _full_loss(case: Case, params, x, y):
-    return _row_losses(case, params, x, y).mean()
+# ---------------------------------------------------------------------- a loop by hand
+
+
+def hand_loop(case: Case, arrays: dict[str, np.ndarray], seed: int) -> tuple[float, float]:
+    """The same training as a plain `jax.jit` of a `lax.scan` with Optax: no peer, but a reference."""
+    if any(kind != "dense" for kind, *_ in case.layers):
+        raise NotImplementedError("written for dense networks only")
+    params = [(jnp.asarray(arrays[f"{i}/kernel"]), jnp.asarray(arrays[f"{i}/bias"])) for i in range(len(case.layers))]
+    x, y = jnp.asarray(arrays["x"]), jnp.asarray(arrays["y"], jnp.int32)
+    key = jax.block_until_ready((jax.random.key(seed), params, x, y))[0]
+    start = time.perf_counter()
+    trained = jax.block_until_ready(_run(case, params, x, y, key))
+    seconds = time.perf_counter() - start
+    return seconds, float(_row_losses(case, _dense(case, trained, x), y).mean())
+
+
+def _dense(case: Case, params, x):
+    for (_, _, activation), (kernel, bias) in zip(case.layers, params, strict=True):
+        x = getattr(jax.nn, activation)(x @ kernel + bias)
+    return x
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -97,8 +112,8 @@ def _run(case: Case, params, x, y, key):
 
     def update(carry, xb, yb, weight):
         params, state = carry
-        grads = jax.grad(lambda p: jnp.sum(_row_losses(case, p, xb, yb) * weight) / jnp.sum(weight))(params)
-        updates, state = optimizer.update(grads, state, params)
+        loss = lambda p: jnp.sum(_row_losses(case, _dense(case, p, xb), yb) * weight) / jnp.sum(weight)
+        updates, state = optimizer.update(jax.grad(loss)(params), state, params)
         return optax.apply_updates(params, updates), state
 
     def step(carry, batch):
