@@ -95,6 +95,39 @@ def test_another_sampler_is_that_of_all_and_a_tuple_has_one_for_each(curve):
     assert [member.plan.phases[0].batch.member for member in begun.members] == [5, 6]
 
 
+def test_members_of_a_plan_are_runs_of_it_whose_bootstraps_are_counted_and_whose_rows_are_augmented(curve):
+    turn, noise = sd.Turn(sd.Regress(), sd.SGD(0.02)), sd.data.Noise(0.1)
+    phases = lambda i: (
+        sd.Phase(turn, sd.data.Bootstrap(20, i), epochs=2, control=sd.KeepBest("train/loss")),
+        sd.Phase(turn, sd.data.Augmented(sd.data.Bootstrap(20, i), noise), steps=4),
+    )
+    both = sd.bag(CURVE, curve, plan=sd.Plan(phases(0)), members=2, seed=3)
+    alone, member = sd.fit(CURVE, curve, plan=sd.Plan(phases(1)), seed=4), both.members[1]
+    assert bits(alone.network) == bits(member.network) and alone.plan == member.plan
+    assert [r.steps for r in member.records] == [r.steps for r in alone.records] == [6, 4]
+    assert both.out_of_bag()["rmse"].value > 0  # rows that neither phase drew
+
+
+def test_augment_is_that_of_a_run(curve):
+    noise, short = sd.data.Noise(0.5), dict(epochs=2, seed=3)
+    moved = sd.bag(CURVE, curve, sd.Regress(), sd.SGD(0.02), members=2, batch=20, augment=noise, **short)
+    drawn = sd.data.Augmented(sd.data.Bootstrap(20, 0), noise)
+    alone = sd.fit(CURVE, curve, sd.Regress(), sd.SGD(0.02), batch=drawn, **short)
+    assert bits(alone.network) == bits(moved.members[0].network)
+    plain = sd.bag(CURVE, curve, sd.Regress(), sd.SGD(0.02), members=2, batch=20, **short)
+    assert bits(plain.members[0].network) != bits(alone.network)
+
+
+def test_a_plan_beside_what_it_says_itself_is_refused_and_so_is_neither(curve):
+    plan = sd.Plan(sd.Phase(sd.Turn(sd.Regress(), sd.SGD()), sd.data.Bootstrap(20), epochs=1))
+    with pytest.raises(ArgumentError, match="takes a plan, or an objective and an optimizer; got both"):
+        sd.bag(CURVE, curve, sd.Regress(), plan=plan)
+    with pytest.raises(ArgumentError, match="a plan says itself what is augmented"):
+        sd.bag(CURVE, curve, plan=plan, augment=sd.data.Noise(0.1))
+    with pytest.raises(ArgumentError, match="bag needs an objective and an optimizer"):
+        sd.bag(CURVE, curve, sd.Regress())
+
+
 def test_all_at_once_is_one_after_the_other_to_rounding(curve):
     short = dict(members=3, epochs=10, batch=20)
     one, other = (sd.bag(CURVE, curve, sd.Regress(), sd.SGD(0.05), how=how, **short) for how in ("map", "vmap"))

@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -162,11 +164,10 @@ def test_the_next_run_takes_the_next_free_folder(sonde, tmp_path):
 
 def test_the_account_is_strict_json_with_everything_that_a_program_wants(trained):
     account = strict_json(trained / "account.json")
-    assert account.keys() >= {
-        *("recipe", "outcome", "epochs", "metrics", "targets", "seconds", "artifact", "seed", "device", "versions"),
-    }
+    named = {"recipe", "outcome", "epochs", "metrics", "targets", "seconds", "artifact", "seed", "device", "versions"}
+    assert account.keys() == named | {"settings", "standard_deviations"}
     assert (account["recipe"], account["outcome"], account["epochs"], account["seed"]) == ("digits", "finished", 3, 7)
-    assert account["metrics"].keys() >= {"validation", "test"}
+    assert account["metrics"].keys() == {"validation", "test"} and account["standard_deviations"] == {}
     assert account["seconds"].keys() == {"compile", "train", "total"}
     (target,) = account["targets"]
     reached = account["metrics"]["test"]["accuracy"]
@@ -413,6 +414,34 @@ def test_numbers_are_one_column_and_come_back_to_the_bit(sonde, tmp_path):
     assert sonde("predict", "net.safetensors", "x.npy").out.startswith("prediction 1,prediction 2\n")
 
 
+def test_an_answer_for_each_step_has_a_line_for_each_step_of_each_sequence(sonde, tmp_path):
+    spec = sd.nn.Sequential(memory=sd.nn.GRU(3), head=sd.nn.Dense(2))
+    rows = sd.Padded(np.sin(np.arange(60, dtype=np.float32)).reshape(4, 5, 3), np.array([5, 1, 3, 2]))
+    inputs = {"shape": [5, 3], "dtype": "float32", "low": -2.0, "high": 2.0, "padded": True}
+    artifact = sd.Artifact(build(spec, rows), inputs, "classes", ["off", "on"])
+    path = artifact.save(tmp_path / "net.safetensors")
+    np.savez(tmp_path / "rows.npz", x=rows.values, lengths=rows.lengths)
+    ended = sonde("predict", path, "rows.npz")
+    table = list(csv.DictReader(io.StringIO(ended.out)))
+    columns = ["sequence", "step", "prediction", "probability off", "probability on"]
+    assert ended.status == 0 and list(table[0]) == columns
+    where = [(int(line["sequence"]), int(line["step"])) for line in table]
+    assert where == [(i, j) for i, length in enumerate([5, 1, 3, 2]) for j in range(length)]
+    assert [line["prediction"] for line in table] == artifact.predict(rows).steps.tolist()
+    shares = [[float(line["probability off"]), float(line["probability on"])] for line in table]
+    np.testing.assert_allclose(shares, artifact.probabilities(rows).steps, rtol=1e-5)
+
+
+def test_sequences_without_their_lengths_are_refused(sonde, tmp_path):
+    rows = sd.Padded(np.zeros((2, 5, 3), np.float32), np.array([5, 1]))
+    inputs = {"shape": [5, 3], "dtype": "float32", "low": -2.0, "high": 2.0, "padded": True}
+    network = build(sd.nn.Sequential(memory=sd.nn.GRU(3, last=True), head=sd.nn.Dense(1)), rows)
+    path = sd.Artifact(network, inputs, "numbers").save(tmp_path / "net.safetensors")
+    np.save(tmp_path / "rows.npy", rows.values)
+    ended = sonde("predict", path, "rows.npy")
+    assert ended.status == 2 and "a .npz file with x [rows, longest, ...] and lengths [rows]" in ended.err
+
+
 def test_labels_with_commas_are_quoted(sonde, tmp_path):
     saved(tmp_path, 1, "classes", ("no, never", 'the "other"'))
     table = list(csv.reader(io.StringIO(sonde("predict", "net.safetensors", "x.npy").out)))
@@ -644,6 +673,23 @@ def test_ctrl_c_while_it_compiles_and_a_second_one_end_it(tmp_path):
     out, err = process.communicate()
     assert process.returncode == 130 and "Traceback" not in err
     assert f"sonde resume {tmp_path}/run" in out + err
+
+
+def test_ctrl_c_while_jax_is_imported_ends_it_in_one_line(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-c", "import sonde_command; sonde_command.main()", "recipes"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while " jax._src" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+    assert (process.returncode, out, said) == (130, "", ["sonde: interrupted"])
+
+
+def test_the_installed_command_begins_where_ctrl_c_is_heard():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"sonde": "sonde_command:main"}
+    assert "src/sonde_command.py" in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def test_a_ctrl_c_that_python_can_only_report_ends_the_command_all_the_same(sonde, monkeypatch):

@@ -26,6 +26,7 @@ from sonde._store import write_arrays
 from sonde.folder import FILES
 from sonde.recipes import Digits, Recipe, Target, cook, resumable
 from sonde.train import Outcome, execute
+from sonde.train.step import advance, start
 
 
 class Kill(BaseException):
@@ -247,6 +248,16 @@ def test_an_interrupted_run_has_a_network_and_goes_on(folder, tmp_path_factory):
     whole = tmp_path_factory.mktemp("whole")
     sd.fit(spec(), blobs(), plan=plan(), out=whole)
     assert bits(folder) == bits(whole)
+
+
+def test_going_on_compiles_nothing_again(tmp_path, seed):
+    press = lambda dispatch: dispatch.step > 16 or os.kill(os.getpid(), signal.SIGINT)
+    for folder, observer in ((tmp_path / "whole", None), (tmp_path / "cut", press)):
+        run = sd.fit(spec(), blobs(), plan=plan(), seed=seed, out=folder, observer=observer)
+    assert run.outcome == Outcome.INTERRUPTED
+    before = advance._cache_size(), start._cache_size()
+    assert sd.resume(tmp_path / "cut", blobs()).outcome == Outcome.FINISHED
+    assert (advance._cache_size(), start._cache_size()) == before and min(before) > 0
 
 
 def test_a_run_that_has_ended_is_read_from_its_folder_which_stays_as_it_is(tmp_path):

@@ -1,7 +1,11 @@
 """Sonde trains deep networks fast on the machine people have, and tells them what happened inside."""
 
+import gc as _gc
 import importlib as _importlib
 import typing as _typing
+
+_collecting = _gc.isenabled()
+_gc.disable()  # what is imported stays: to look for rubbish in it, and in all of JAX, is half the time of importing
 
 from sonde import data, nn, objectives, optim, train
 from sonde._batch import Batch, Mean, Padded
@@ -18,6 +22,7 @@ from sonde.train import (
     EMA,
     SWA,
     Controller,
+    Curvature,
     DeadUnits,
     GradientNorm,
     KeepBest,
@@ -33,6 +38,9 @@ from sonde.train import (
     Turn,
     UpdateRatio,
 )
+
+if _collecting:
+    _gc.enable()
 
 if _typing.TYPE_CHECKING:
     from sonde import diagnose, sparse
@@ -54,6 +62,7 @@ __all__ = [
     "Classify",
     "Clock",
     "Controller",
+    "Curvature",
     "DeadUnits",
     "Exponential",
     "GradientNorm",

@@ -15,7 +15,7 @@ import numpy as np
 from sonde._errors import ArgumentError, is_whole
 from sonde._types import Variables
 from sonde.artifact import Artifact
-from sonde.data import Bootstrap, Dataset, Sampler
+from sonde.data import Augmented, Bootstrap, Dataset, Sampler
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
 from sonde.fitting import as_dataset, checked_seed
@@ -24,46 +24,52 @@ from sonde.nn.ensemble import WAYS, combined
 from sonde.nn.network import as_network, tidy
 from sonde.objectives import cross_entropy
 from sonde.objectives.metrics import Score
-from sonde.run import Run, predictor
+from sonde.run import Run, count, predictor
 from sonde.train import KeepBest, Outcome, Phase, Plan, Record, TimeBudget, Turn, as_controllers, execute_many
 from sonde.train.execute import lengths
+from sonde.train.lanes import chosen, cores
 from sonde.train.step import Engine, Progress, Vars
 
 
 def bag(
     network: Layer | Network,
     data: Dataset | tuple,
-    objective: Any,
-    optimizer: Any,
+    objective: Any = None,
+    optimizer: Any = None,
     *,
+    plan: Plan | None = None,
     members: int = 10,
     epochs: int = 0,
     steps: int = 0,
     batch: Any = 32,
+    augment: Any = (),
     every: int = 0,
     control: Any = None,
     average: Any = None,
     combine: str = "",
     seed: int = 0,
-    how: str = "map",
+    how: str = "auto",
 ) -> Bag:
     """Train several networks on rows drawn anew for each, and let them predict together.
 
     Member i is what ``fit(network, data, objective, optimizer, batch=Bootstrap(batch, i), seed=seed + i, ...)`` gives,
-    to the bit. It has n of the n training rows drawn with replacement, so it never sees about a third of them. All
-    members are one program.
+    to the bit where members are mapped. It has n of the n training rows drawn with replacement, so it never sees about
+    a third of them. All members are one program.
 
     Args:
         network: a spec, or a network that every member goes on from.
         data: a `Dataset`, or ``(x, y)``, which is split.
         objective: what to minimize.
         optimizer: how.
+        plan: instead of an objective and an optimizer, phases of them, with samplers as ``batch`` takes them:
+            ``Phase(turn, data.Bootstrap(32), epochs=20)`` draws rows anew for each member.
         members: how many.
         epochs: how long at most, in epochs; or
         steps: in steps.
         batch: rows in a minibatch, resampled for each member. A `data.Bootstrap` counts its ``member`` up; another
             sampler is that of all members, so that ``data.Shuffled(32)`` averages runs that differ in their seed only;
             a tuple has one for each, such as the ``data.Folds`` of a cross-validation.
+        augment: what changes training rows each time they are drawn, such as ``data.Shift(2)``; or a tuple of such.
         every: steps in a round (0: an epoch).
         control: controllers, which judge each member by itself, such as ``Patience(5)``. Without one the best network
             by validation is kept if there is a validation split, else the last one.
@@ -71,14 +77,15 @@ def bag(
         combine: how predictions become one, see `nn.Ensemble`; "": ``"probabilities"`` for classes by cross-entropy,
             else ``"mean"``.
         seed: that of the first member.
-        how: ``"map"``, one member after the other; or ``"vmap"``, all at once, which is equal to rounding and faster
-            on a GPU or for very small networks.
+        how: ``"map"``, one member after the other on every core; or ``"vmap"``, all at once, which is equal to rounding
+            and faster on a GPU. ``"auto"`` is map on a CPU and vmap elsewhere; the decisions of a run say which it was.
 
     Returns:
         A `Bag`.
 
     Raises:
-        ArgumentError: the plan has a time budget, which cannot be kept inside one program.
+        ArgumentError: the plan has a time budget, which cannot be kept inside one program; a plan is given beside
+            what it says itself.
 
     Source: L. Breiman, "Bagging predictors" (1996). Differs from scikit-learn's `BaggingClassifier` in that neural
     networks of one bag also begin with different weights.
@@ -93,36 +100,51 @@ def bag(
         (True, True)
     """
     data, net, seed = as_dataset(data), as_network(network), checked_seed(seed)
-    samplers = _samplers(batch, members)
-    if control is None:
-        control = KeepBest() if data.valid is not None else ()
-    control = as_controllers(control)
-    if any(isinstance(c, TimeBudget) for c in control):
+    if plan is None:
+        if objective is None or optimizer is None:
+            raise ArgumentError("bag needs an objective and an optimizer, such as Classify() and Adam(1e-3), or a plan")
+        if control is None:
+            control = KeepBest() if data.valid is not None else ()
+        control, turn = as_controllers(control), Turn(objective, optimizer)
+        samplers = [Augmented(s, augment) if augment != () else s for s in _samplers(batch, members)]
+        plans = [Plan(Phase(turn, s, epochs, steps, every, control, average=average)) for s in samplers]
+    elif objective is not None or optimizer is not None:
+        raise ArgumentError("bag takes a plan, or an objective and an optimizer; got both")
+    elif augment != ():
+        raise ArgumentError("a plan says itself what is augmented: Phase(turn, data.Augmented(Bootstrap(32), ...))")
+    else:
+        drawn = [_samplers(phase.batch, members) for phase in plan.phases]
+        phases = [zip(plan.phases, own, strict=True) for own in zip(*drawn, strict=True)]
+        plans = [Plan(tuple(phase.replace(batch=sampler) for phase, sampler in own)) for own in phases]
+    if any(isinstance(c, TimeBudget) for phase in plans[0].phases for c in phase.control):
         raise ArgumentError("members are one program, inside which no clock is read: leave the TimeBudget out")
-    turn = Turn(objective, optimizer)
-    plans = [Plan(Phase(turn, s, epochs, steps, every, control, average=average)) for s in samplers]
     method = getattr(predictor(plans[0]), "method", "__call__")
     if method != "__call__":
         raise ArgumentError(f"members of a bag predict by being called; the objective predicts by {method!r}")
     if combine not in ("", *WAYS):
         raise ArgumentError(f"combine must be one of {', '.join(WAYS)}; got {combine!r}")
     began, seeds = time.perf_counter(), [checked_seed(seed + i) for i in range(len(plans))]
-    on_device: Any = placed(data)
     prepared = [plan.prepare(dict(data.train)) for plan in plans]
-    networks, (progress,) = execute_many(net, prepared, on_device, seeds, how)
+    on_device: Any = placed(data, [phase.batch for plan in prepared for phase in plan.phases])
+    how = chosen(how)
+    networks, progress = execute_many(net, prepared, on_device, seeds, how)
     jax.block_until_ready(networks)
     each = (time.perf_counter() - began) / len(plans)
-    phase = prepared[0].phases[0]
-    trained = tidy(Engine, net.spec, phase, on_device, Vars(*_lane((networks.params, networks.state), 0))).trained
-    like = Record(trained=tuple(sorted(trained)), train_seconds=each)
-    like.per_epoch, like.total = lengths(phase, on_device)
+    likes = []
+    for phase in prepared[0].phases:
+        trained = tidy(Engine, net.spec, phase, on_device, Vars(*_lane((networks.params, networks.state), 0))).trained
+        like = Record(trained=tuple(sorted(trained)), train_seconds=each / len(progress))
+        like.per_epoch, like.total = lengths(phase, on_device)
+        likes.append(like)
+    busy = min(cores(), len(plans))
+    together = "at once with the others (vmap)" if how == "vmap" else f"with the others on {count(busy, 'core')} (map)"
     runs = []
     for i, plan in enumerate(plans):
         params, state = _lane((networks.params, networks.state), i)
-        said = [f"member {i + 1} of {len(plans)}, trained with the others; its seconds are an equal share of theirs"]
+        said = [f"member {i + 1} of {len(plans)}, trained {together}; its seconds are an equal share of theirs"]
         seconds = {"compile": 0.0, "train": each, "total": each}
-        record = _record(like, progress, i)
-        runs.append(Run(Network(net.spec, params, state), [record], plan, seeds[i], data, said, seconds))
+        records = [_record(like, went, i) for like, went in zip(likes, progress, strict=True)]
+        runs.append(Run(Network(net.spec, params, state), records, plan, seeds[i], data, said, seconds))
     return Bag(tuple(runs), combine)
 
 
@@ -191,11 +213,11 @@ class Bag:
         Raises:
             ArgumentError: a member did not draw its rows by `data.Bootstrap`.
         """
-        samplers = [phase.batch for member in self.members for phase in member.plan.phases]
-        if not all(isinstance(sampler, Bootstrap) for sampler in samplers):
+        samplers = [[_plain(phase.batch) for phase in member.plan.phases] for member in self.members]
+        if not all(isinstance(sampler, Bootstrap) for own in samplers for sampler in own):
             raise ArgumentError("rows are out of the bag only of members that drew theirs by data.Bootstrap")
         train = self.data.train
-        unseen = np.stack([np.asarray(sampler.left_out(train)) for sampler in samplers])
+        unseen = np.stack([np.all([np.asarray(s.left_out(train)) for s in own], axis=0) for own in samplers])
         rows = unseen.any(0)
         if not rows.any():
             raise ArgumentError("every row was drawn by every member; give the bag more members")
@@ -225,9 +247,19 @@ def _samplers(batch: Any, members: Any) -> list[Sampler]:
     if not is_whole(members, 1):
         raise ArgumentError(f"members must be a whole number of at least 1; got {members!r}")
     sampler = batch if isinstance(batch, Sampler) else Bootstrap(as_sampler(batch).size)
-    if not isinstance(sampler, Bootstrap):
-        return [sampler] * members
-    return [sampler.replace(member=sampler.member + i) for i in range(members)]
+    return [_counted(sampler, i) for i in range(members)]
+
+
+def _counted(sampler: Sampler, i: int) -> Sampler:
+    """That of member i."""
+    if isinstance(sampler, Augmented):
+        return sampler.replace(sampler=_counted(sampler.sampler, i))
+    return sampler.replace(member=sampler.member + i) if isinstance(sampler, Bootstrap) else sampler
+
+
+def _plain(sampler: Sampler) -> Sampler:
+    """What draws the rows that are then augmented."""
+    return _plain(sampler.sampler) if isinstance(sampler, Augmented) else sampler
 
 
 def _lane(tree: Any, i: int) -> tuple[Variables, Variables]:

@@ -205,11 +205,13 @@ def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
         A network that Sonde saved (network.safetensors).
     input
         Rows as the network was trained on: a CSV or Parquet file, a NumPy file, an image or a folder of images.
+        Sequences of different lengths are a .npz file with x [rows, longest, ...] and lengths [rows].
     out
         A CSV file for the predictions; without it they go to standard output.
     """
     import numpy as np
 
+    from sonde._batch import Padded
     from sonde._store import write_atomically
     from sonde.artifact import load
     from sonde.data import table_of
@@ -217,7 +219,7 @@ def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
 
     network = load(artifact)
     raw = table_of(input)
-    rows = network.encoded(raw if network.encoder is not None else _only_array(raw, input))
+    rows = network.encoded(raw if network.encoder is not None else _only_array(raw, input, network))
     table = io.StringIO(newline="")
     writer = csv.writer(table, lineterminator="\n")
     outputs = network.outputs(rows)
@@ -225,6 +227,9 @@ def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
     files = [(name, raw[name]) for name in raw if network.encoder is not None and is_picture(raw[name][0])]
     lead = list(zip(*(values for _, values in files), strict=True)) or [()] * len(predicted)
     head = [name for name, _ in files]
+    if isinstance(predicted, Padded):  # an answer for each step of a sequence
+        head, lead = ["sequence", "step"], np.argwhere(np.asarray(predicted.real)).tolist()
+        predicted, outputs = predicted.steps, outputs.steps
     if network.predicts == "classes":
         probabilities = network.shares(outputs)
         names = network.labels or [str(i) for i in range(probabilities.shape[1])]
@@ -237,7 +242,7 @@ def predict(artifact: Path, input: Path, /, *, out: Path | None = None) -> int:
         writer.writerow(head + (["prediction"] if columns.shape[1] == 1 else more))
         each = zip(lead, columns, strict=True)
         writer.writerows([*first, *(f"{np.float32(v):.9g}" for v in row)] for first, row in each)
-    if network.encoder is None and (doubt := network.doubt(rows)):
+    if network.encoder is None and (doubt := network.doubt(getattr(rows, "steps", rows))):
         _note(doubt)
     _note_odd(network, raw)
     if out is None:
@@ -281,8 +286,17 @@ def _scores(metrics) -> str:
     return "\n".join(f"{name.replace('_', ' ')}: {score}" for name, score in metrics.items())
 
 
-def _only_array(table, path: Path):
-    """The array of a file that holds one, or its ``x``."""
+def _only_array(table, path: Path, network):
+    """The array of a file that holds one, or its ``x``; with its ``lengths`` where the network takes sequences."""
+    from sonde._batch import Padded
+
+    if network.inputs.get("padded"):
+        if "x" not in table or "lengths" not in table:
+            raise DataError(
+                f"the network takes sequences of different lengths: give it a .npz file with x [rows, longest, ...] "
+                f"and lengths [rows]; {path} holds {', '.join(table)}"
+            )
+        return Padded(table["x"], table["lengths"])
     if "x" in table:
         return table["x"]
     if len(table) == 1:

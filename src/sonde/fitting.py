@@ -67,6 +67,7 @@ def fit(
     control: Any = None,
     probes: Any = (),
     average: Any = None,
+    precision: str = "float32",
     seed: int = 0,
     out: str | Path | None = None,
     progress: bool | str | None = None,
@@ -92,6 +93,7 @@ def fit(
             kept if there is a validation split, else the last one.
         probes: what else to measure each round.
         average: averaged weights that are judged, kept and handed on, such as ``EMA(0.999)``.
+        precision: of the products in a training step, ``"float32"`` or ``"bfloat16"``, see `Phase`.
         seed: everything random follows from it: the same seed gives the same bits on the same machine.
         out: a folder for checkpoints, the artifact and the report; `resume` goes on from it.
         progress: whether to show progress, perhaps under a title; None: if there is a terminal.
@@ -122,10 +124,12 @@ def fit(
             control = KeepBest() if data.valid is not None else ()
         turn = Turn(objective, optimizer)
         drawn = Augmented(batch, augment) if augment != () else as_sampler(batch)
-        phase = Phase(turn, drawn, epochs, steps, every, as_controllers(control), probes, average)
+        phase = Phase(turn, drawn, epochs, steps, every, as_controllers(control), probes, average, precision)
         plan = Plan((phase,))
     elif objective is not None or optimizer is not None:
         raise ArgumentError("fit takes a plan, or an objective and an optimizer; got both")
+    elif precision != "float32":
+        raise ArgumentError("a plan says its precision itself: Phase(turn, ..., precision=...)")
     elif augment != ():
         raise ArgumentError("a plan says itself what is augmented: Phase(turn, data.Augmented(32, ...), ...)")
     folder = None if out is None else Path(out)
@@ -213,8 +217,8 @@ def _carry_out(
     checkpoint_seconds: float,
 ) -> Run:
     began, free = time.perf_counter(), available()
-    on_device = placed(data)
     prepared = plan.prepare(dict(data.train))
+    on_device = placed(data, [phase.batch for phase in prepared.phases])
     for split, part in data.splits.items():
         prepared = prepared if split == "train" else prepared.admit(dict(part), split)
     needed, scarce = _needed(net, prepared, on_device, free)
@@ -291,6 +295,8 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
         said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
         if isinstance(phase.batch, Augmented):
             said.append(f"{label}changes them anew each time by {', '.join(map(show, phase.batch.ops))}")
+        if phase.precision != "float32":
+            said.append(f"{label}products in {phase.precision}; weights, sums and judging in float32")
         keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
         kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
         said.append(f"{label}keeps the network of the {kept[0]}")

@@ -129,7 +129,6 @@ COMBINED = [
 ]
 
 
-
 ENSEMBLES = [
     layer("Ensemble", nn.Ensemble(nn.Dense(3, nn.tanh), nn.Dense(3)), normal(ROWS, 4), f32(ROWS, 3)),
     layer("Ensemble of single logits", nn.Ensemble(nn.Dense(1), nn.Dense(1)), normal(ROWS, 4), f32(ROWS, 1)),
@@ -483,6 +482,7 @@ DUAL = [
 
 WRAPPED = [  # far from their bounds, each solves what the optimizer inside solves
     optimizer("Clip", optim.Clip(sd.SGD(0.1), value=1.1, norm=1.2, global_norm=1.3)),
+    optimizer("CurvatureLimit", optim.CurvatureLimit(sd.SGD(0.1))),
     optimizer("PerPath", optim.PerPath(sd.SGD(0.1), {"kernel": 0.5, "**": 0.3}), rosenbrock=(2e-3, 20_000)),
     optimizer("Constrained", optim.Constrained(sd.SGD(0.1), optim.MaxNorm(3.0))),
 ]
@@ -692,10 +692,12 @@ def probe(name: str, part: sd.Probe, *gives: str) -> Case:
         outputs = {"hidden": jnp.maximum(normal(ROWS, 4)(rng), 0), "head": normal(ROWS, 3)(rng)}
         return (train.Probed(tree(), tree(), tree(), outputs),)
 
-    return Case(f"train.{name}", part, lambda probe, seen: probe(seen), inputs, dict.fromkeys(gives, f32()))
+    run = lambda probe, seen: probe(seen._replace(loss=bowl))
+    return Case(f"train.{name}", part, run, inputs, dict.fromkeys(gives, f32()))
 
 
 PROBES = [
+    probe("Curvature", sd.Curvature(), "curvature", "squared_gradient"),
     probe("GradientNorm", sd.GradientNorm(), "gradient_norm"),
     probe("UpdateRatio", sd.UpdateRatio(), "update_ratio/head/kernel"),
     probe("DeadUnits", sd.DeadUnits(), "dead_units/head", "dead_units/hidden"),

@@ -1,6 +1,9 @@
 """Colors change as Pillow's ImageEnhance and the standard library's colorsys change them."""
 
 import colorsys
+import io
+import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,7 @@ from PIL import Image, ImageEnhance
 
 import sonde as sd
 from sonde import data
+from sonde.data.augment import row_keys
 
 CERTAIN = 1e-6
 
@@ -96,3 +100,41 @@ def test_gray_stays_gray(key):
     gray = jnp.broadcast_to(jnp.linspace(0, 1, 12).reshape(3, 4, 1), (3, 4, 3))
     for op in (data.Saturation(0.9), data.Hue(0.5)):
         np.testing.assert_allclose(op(key, gray), gray, atol=1e-6)
+
+
+# ---------------------------------------------------------------------- sets of JPEG photographs
+
+SETS = {"cifar10": "cifar10/cifar10_jpeg.npz", "flowers102": "flowers102/flowers102_64.npz"}
+
+
+@pytest.fixture(scope="module", params=SETS)
+def jpegs(request):
+    """Eight photographs of a set of JPEG files; where it is not there, the test says so and is skipped."""
+    given = os.environ.get("SONDE_DATA")
+    if not given or not (path := Path(given) / SETS[request.param]).is_file():
+        pytest.skip(f"not in $SONDE_DATA: {SETS[request.param]}")
+    with np.load(path) as files:
+        bytes_, offsets = files["test_jpeg"], files["test_offsets"]
+    decoded = lambda i: Image.open(io.BytesIO(bytes_[offsets[i] : offsets[i + 1]])).convert("RGB")
+    return np.stack([np.asarray(decoded(i)) for i in np.linspace(0, len(offsets) - 2, 8).astype(int)])
+
+
+@pytest.mark.parametrize("name", ["Brightness", "Contrast", "Color"])
+def test_a_minibatch_of_jpeg_photographs_is_enhanced_as_by_pillow(name, jpegs, key):
+    op = (data.Saturation if name == "Color" else getattr(data, name))(0.8)
+    changed = np.asarray(op.change(key, sd.Batch.of({"x": jnp.asarray(jpegs)}), "x").x, int)
+    for image, given, k in zip(jpegs, changed, row_keys(key, len(jpegs)), strict=True):
+        expected = getattr(ImageEnhance, name)(Image.fromarray(image)).enhance(fixed(op, 0.2, 1.8, k))
+        assert abs(given - np.asarray(expected, int)).max() <= 1
+    assert abs(changed - jpegs.astype(int)).max() > 10
+
+
+def test_the_hues_of_jpeg_photographs_turn_as_colorsys_turns_them(jpegs, key):
+    op = data.Hue(0.5)
+    changed = np.asarray(op.change(key, sd.Batch.of({"x": jnp.asarray(jpegs)}), "x").x)
+    for image, given, k in zip(jpegs, changed, row_keys(key, len(jpegs)), strict=True):
+        shift = colorsys.rgb_to_hsv(*np.asarray(op(k, RED))[0, 0].tolist())[0]  # red has the hue 0
+        for before, after in zip(image.reshape(-1, 3)[::23] / 255, given.reshape(-1, 3)[::23], strict=True):
+            h, s, v = colorsys.rgb_to_hsv(*before)
+            expected = 255 * np.array(colorsys.hsv_to_rgb((h + shift) % 1, s, v))
+            assert abs(after - expected).max() < 0.51  # rounded

@@ -323,7 +323,9 @@ def test_activations_are_their_formulas_and_have_finite_slopes_everywhere(name, 
     activation = getattr(nn, name)
     assert FUNCTIONS[name] is activation
     x = np.concatenate([rng.normal(size=(4, 8)) * 5, [[0, 1e-6, -1e-6, 80, -80, 1e4, -1e4, 3]]]).astype(np.float32)
-    np.testing.assert_allclose(activation(jnp.asarray(x)), REFERENCES[name](x.astype(np.float64)), rtol=2e-6, atol=1e-7)
+    # the logarithm of a sum between 1 and 8 is rounded before what it is subtracted from nearly cancels it
+    atol = 1e-6 if name == "log_softmax" else 1e-7
+    np.testing.assert_allclose(activation(jnp.asarray(x)), REFERENCES[name](x.astype(np.float64)), rtol=2e-6, atol=atol)
     slope = jax.grad(lambda x: (activation(x) * jnp.arange(8.0)[None]).sum())(jnp.asarray(x))
     assert np.isfinite(slope).all()
 

@@ -10,7 +10,7 @@ import sonde as sd
 from sonde import nn, optim
 from sonde._errors import ArgumentError, PathError
 from sonde.nn.network import Network
-from sonde.train.execute import execute, execute_many
+from sonde.train import execute, execute_many
 from sonde.train.step import grown
 
 NET = Network(nn.Sequential(body=nn.Dense(6, nn.tanh), norm=nn.BatchNorm(), head=nn.Dense(3)))
@@ -57,6 +57,28 @@ def ftrl(gradients, alpha, beta, l1, l2):
         z, n = z + g - sigma * w, n + g**2
         path.append(solve())
     return np.stack(path)
+
+
+def nadam(gradients, rate, b1, b2, epsilon):
+    """Algorithm 2 of Dozat (2016), line by line, from 0; b1[t] is that of step t + 1, one more than there are steps."""
+    w, m, n, path = np.zeros(gradients.shape[1]), 0.0, 0.0, []
+    for t, g in enumerate(gradients):
+        to_now, to_next = np.prod(b1[: t + 1]), np.prod(b1[: t + 2])
+        m, n = b1[-1] * m + (1 - b1[-1]) * g, b2 * n + (1 - b2) * g**2
+        ahead = (1 - b1[t]) * g / (1 - to_now) + b1[t + 1] * m / (1 - to_next)
+        w = w - rate * ahead / (np.sqrt(n / (1 - b2 ** (t + 1))) + epsilon)
+        path.append(w)
+    return np.stack(path)
+
+
+def test_nadam_is_that_of_the_paper_with_a_constant_b1_and_near_that_of_its_experiments_later(rng):
+    gradients = rng.normal(size=(200, 4)) + 0.3
+    found = along(optim.Nadam(b1=0.9, b2=0.99, epsilon=1e-8), np.zeros(4), gradients, 0.1)
+    constant = np.full(201, 0.9)
+    np.testing.assert_allclose(found, nadam(gradients, 0.1, constant, 0.99, 1e-8), rtol=1e-10, atol=1e-12)
+    growing = np.append(0.9 * (1 - 0.5 * 0.96 ** np.arange(1, 201)), 0.9)  # as in Keras and PyTorch, whose m has 0.9
+    apart = np.diff(found, axis=0) - np.diff(nadam(gradients, 0.1, growing, 0.99, 1e-8), axis=0)
+    assert abs(apart[:5]).max() > 0.01 > 1e-3 > abs(apart[130:]).max()
 
 
 def test_ftrl_is_that_of_the_paper(rng):
@@ -142,6 +164,20 @@ def test_l_bfgs_gets_to_the_bottom_on_whole_data_where_descent_is_on_its_way(row
         return max(float(abs(g).max()) for g in slope.values())
 
     assert reached(optim.LBFGS()) < 1e-4 < 1e-3 < reached(sd.SGD(0.1))
+
+
+@pytest.mark.parametrize("size", [10, 59])
+def test_l_bfgs_refuses_minibatches_and_rows_that_change_before_a_step_is_taken(rows, size):
+    bounded = optim.Clip(optim.LBFGS(), global_norm=1.0)
+    for part in (optim.LBFGS(), bounded):
+        with pytest.raises(ArgumentError, match=rf"same rows each step, and Shuffled\(size={size}\) makes .* batch=60"):
+            plan(rows, part, size=size)
+    changed = sd.data.Augmented(60, sd.data.Noise(0.1))
+    for sampler in (changed, sd.data.Balanced(60)):
+        with pytest.raises(ArgumentError, match="draws other rows each step: give all 60 at once"):
+            sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), sampler, steps=3).prepare(rows["train"])
+    for whole in (sd.data.Shuffled(60), sd.data.InOrder(1000), sd.data.Bootstrap(60)):
+        sd.Phase(sd.Turn(sd.Classify(), optim.LBFGS()), whole, steps=3).prepare(rows["train"])
 
 
 def _loss(objective, network, batch):

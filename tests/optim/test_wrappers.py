@@ -10,7 +10,7 @@ import sonde as sd
 from sonde import nn, optim
 from sonde._errors import ArgumentError, PathError, ShapeError
 from sonde.nn.network import Network
-from sonde.train.execute import execute, execute_many
+from sonde.train import execute, execute_many
 from sonde.train.step import grown
 
 NET = Network(nn.Sequential(body=nn.Dense(6, nn.tanh), norm=nn.BatchNorm(), head=nn.Dense(3)))
@@ -129,6 +129,86 @@ def test_a_pattern_that_meets_only_what_rests_is_an_error(rows, seed):
     optimizer = optim.PerPath(sd.SGD(0.1), {"body/**": 0.1})
     with pytest.raises(PathError, match=r"'body/\*\*' meets nothing.*'head/kernel'"):
         execute(NET, plan(rows, optimizer, trains="head/**"), rows, seed)
+
+
+# ---------------------------------------------------------------------- curvature
+
+
+@pytest.fixture
+def quadratic(rng):
+    """p'Hp / 2 - b'p of five weights in two parameters, H and b; its curvatures are 0.1 to 30."""
+    turned = np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    hessian, b = turned @ np.diag(np.geomspace(0.1, 30, 5)) @ turned.T, rng.normal(size=5)
+    vector = lambda p: jnp.concatenate([p["kernel"].ravel(), p["bias"]])
+    loss = lambda p: (
+        vector(p) @ jnp.asarray(hessian, jnp.float32) @ vector(p) / 2 - jnp.asarray(b, jnp.float32) @ vector(p)
+    )
+    return loss, hessian, b
+
+
+def parted(vector):
+    vector = jnp.asarray(vector, jnp.float32)
+    return {"kernel": vector[:4].reshape(2, 2), "bias": vector[4:]}
+
+
+def whole(params):
+    return np.concatenate([np.ravel(params["kernel"]), params["bias"]]).astype(np.float64)
+
+
+def test_a_step_ends_where_the_loss_is_least_along_it_and_is_left_alone_before(quadratic, rng):
+    loss, hessian, b = quadratic
+    start = rng.normal(size=5)
+    g = hessian @ start - b
+    best = (g @ g) / (g @ hessian @ g)
+    after = {}
+    for rate in (0.3 * best, best, 50 * best):
+        limited = optim.CurvatureLimit(sd.SGD(rate))
+        p = parted(start)
+        after[rate] = whole(limited.update(p, jax.grad(loss)(p), limited.init(p), rate, loss)[0])
+        np.testing.assert_allclose(after[rate], start - min(rate, best) * g, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(
+        after[0.3 * best], whole(step(sd.SGD(1.0), parted(start), jax.grad(loss)(parted(start)), 0.3 * best))
+    )
+
+
+def test_it_shortens_the_step_that_an_optimizer_takes_not_the_gradient(quadratic, rng):
+    loss, hessian, b = quadratic
+    p = parted(start := rng.normal(size=5))
+    adam = sd.Adam(3.0)
+    u = start - whole(step(adam, p, jax.grad(loss)(p), 3.0))
+    g = hessian @ start - b
+    limited = optim.CurvatureLimit(adam)
+    after = whole(limited.update(p, jax.grad(loss)(p), limited.init(p), 3.0, loss)[0])
+    np.testing.assert_allclose(after, start - min(1, (g @ u) / (u @ hessian @ u)) * u, rtol=1e-3, atol=1e-3)
+
+
+class Uphill(optim.Wrapped):
+    """Goes where its gradient points."""
+
+    def update(self, params, gradient, memory, rate, loss):
+        return super().update(params, jax.tree.map(jnp.negative, gradient), memory, rate, loss)
+
+
+def test_a_step_uphill_and_one_along_which_the_loss_curves_down_stay_as_they_are(quadratic):
+    valley = quadratic[0]
+    p = parted(np.ones(5))
+    for loss, inner in ((valley, Uphill(sd.SGD(10.0))), (lambda p: -valley(p), sd.SGD(10.0))):
+        gradient, limited = jax.grad(loss)(p), optim.CurvatureLimit(inner)
+        after = limited.update(p, gradient, limited.init(p), 10.0, loss)[0]
+        np.testing.assert_allclose(whole(after), whole(step(inner, p, gradient, 10.0)), rtol=1e-5, atol=1e-4)
+
+
+def test_at_a_rate_far_too_high_descent_diverges_and_within_the_limit_it_arrives(rng, seed):
+    x = rng.normal(size=(60, 3)).astype(np.float32) * np.float32([1, 3, 10])
+    data = {"train": {"x": jnp.asarray(x), "y": jnp.asarray(x @ np.float32([1, -2, 0.5]))}}
+    line = Network(nn.Sequential(head=nn.Dense(1)))
+    ends = {}
+    for optimizer in (sd.SGD(1.0), optim.CurvatureLimit(sd.SGD(1.0))):
+        phase = sd.Phase(sd.Turn(sd.Regress(), optimizer), sd.data.InOrder(60), steps=1000, every=1000)
+        network, (record,) = execute(line, sd.Plan(phase).prepare(data["train"]), data, seed)
+        ends[type(optimizer).__name__] = record.outcome, np.ravel(network.params["head/kernel"])
+    assert ends["SGD"][0] == sd.Outcome.DIVERGED and ends["CurvatureLimit"][0] == sd.Outcome.FINISHED
+    np.testing.assert_allclose(ends["CurvatureLimit"][1], [1, -2, 0.5], atol=0.02)
 
 
 # ---------------------------------------------------------------------- constraints

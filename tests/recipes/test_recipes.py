@@ -22,6 +22,7 @@ from sonde.recipes import (
     Mnist,
     MnistCnn,
     MnistRowsLstm,
+    MnistSparse,
     MnistVariants,
     Recipe,
     Target,
@@ -86,6 +87,13 @@ def test_a_convolutional_network_tells_digits_apart_and_not_with_shuffled_labels
     assert accuracy(recipe.replace(epochs=1), shuffled(few, rng), seed) < 0.4
 
 
+def test_a_convolutional_network_is_shown_images_changed_as_much_as_its_settings_say():
+    ops = lambda **settings: getattr(MnistCnn(**settings).sampler(), "ops", ())
+    assert ops() == (sd.data.Rotate(10.0), sd.data.Zoom(0.1), sd.data.Shift(2.0, whole=False))
+    assert ops(zoom=0, shift=1.0) == (sd.data.Rotate(10.0), sd.data.Shift(1.0, whole=False))
+    assert ops(degrees=0, zoom=0, shift=0) == ()
+
+
 @pytest.mark.usefixtures("mnist_is_there")
 def test_five_layers_of_elu_tell_the_digits_0_to_4_apart_in_each_variant_and_not_without_steps_or_units(seed):
     recipe = Digits0To4(rows=3000, units=50, epochs=5, rate=2e-3, dropped=0.2)
@@ -125,6 +133,29 @@ def test_four_ways_to_train_one_network_do_what_they_are_named_for_and_not_witho
     steps, weights = 6 * 25, sum(w.size for w in free.network.weights("**kernel").values())
     shrunk = total(free) - total(runs["l1"])
     assert 0.7 < shrunk / (steps * 0.01 * 0.001 * weights) < 1.3  # each step takes rate * l1 from each |w|
+
+
+@pytest.mark.usefixtures("mnist_is_there")
+def test_a_sparse_network_keeps_its_accuracy_and_not_if_weights_go_by_chance_or_zeros_are_not_held(
+    seed, rng, monkeypatch
+):
+    recipe = MnistSparse(hidden=(100, 50), rows=3000, epochs=6, tuning=2, batch=50, sparsities=(0.9,))
+    data = recipe.data(seed)
+    few = sd.data.Dataset(data.train, {k: v[:1000] for k, v in data.valid.items()}, labels=data.labels)
+    dense = fitted(recipe, few, seed)
+    told = lambda net: float((np.asarray(net(few.valid.x)).argmax(1) == few.valid.y).mean())
+    zeros = lambda net: sd.sparse.sparsity_of(net).share
+    whole, zeroed = told(dense.network), sd.sparse.prune(dense.network, 0.9)
+    tuned = recipe.tuned({0.9: zeroed}, dense)[0.9]
+    assert told(tuned) > whole - 0.04 and zeros(tuned) >= 0.8999
+
+    kernels = zeroed.weights("**kernel")
+    mixed = {path: rng.permuted(np.asarray(w != 0)) * dense.network.params[path] for path, w in kernels.items()}
+    chance = dense.network.replace(params=dense.network.params | mixed)
+    assert told(chance) < told(zeroed) - 0.1 and zeros(chance) == pytest.approx(0.9, abs=1e-3)
+
+    monkeypatch.setattr(sd.optim.KeepZeros, "project", lambda self, new, old: new)
+    assert zeros(recipe.replace(batch=49).tuned({0.9: zeroed}, dense)[0.9]) < 0.5  # another size: compiled anew
 
 
 @pytest.mark.usefixtures("mnist_is_there")

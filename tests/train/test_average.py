@@ -8,7 +8,7 @@ import sonde as sd
 from sonde import nn
 from sonde._errors import ArgumentError
 from sonde.nn.network import Network
-from sonde.train.execute import execute, execute_many
+from sonde.train import execute, execute_many
 from sonde.train.step import grown
 
 NET = Network(nn.Sequential(hidden=nn.Dense(6, nn.tanh), norm=nn.BatchNorm(), head=nn.Dense(3)))

@@ -830,6 +830,7 @@ def test_lanes_by_map_have_the_bits_of_the_run_alone_each_with_its_own_end(seed)
 
 def test_lanes_by_vmap_equal_the_run_alone_to_rounding_each_with_its_own_end(rows, seed):
     rates = np.asarray([0.01, 0.1, 0.5, 3e38], np.float32)
+
     def plan(rate: Any) -> sd.Plan:
         turn, control = sd.Turn(sd.Classify(), sd.SGD(rate)), (sd.Patience(2.0, watch="train/loss", least=0.01),)
         return sd.Plan(sd.Phase(turn, InOrder(10), epochs=6, control=control)).prepare(rows["train"])
@@ -878,3 +879,31 @@ def test_lanes_may_differ_in_length_and_a_diverged_one_goes_no_further(seed):
     assert second.outcome.tolist() == [Outcome.FINISHED, Outcome.DIVERGED, Outcome.FINISHED]
     assert second.state.step.tolist() == [3, 0, 3]
     assert networks.params["w"].tolist() == [9.0, 0.0, 18.0]
+
+
+# ---------------------------------------------------------------------- rows are an argument
+
+
+def blobs(n: int, rng: np.random.Generator) -> sd.data.Dataset:
+    x = rng.normal(size=(n, 5)).astype(np.float32)
+    y = (x.sum(1) > 0).astype(np.int32)
+    held = n // 5
+    return sd.data.Dataset(train={"x": x[held:], "y": y[held:]}, valid={"x": x[:held], "y": y[:held]})
+
+
+def test_a_fit_of_another_number_of_rows_compiles_nothing_and_is_the_run_on_its_rows_alone(rng, seed):
+    plan = sd.Plan(sd.Phase(sd.Turn(sd.Classify(), sd.Adam(0.02)), Shuffled(16), epochs=3, control=sd.KeepBest()))
+    sd.fit(LINEAR, blobs(121, rng), plan=plan, seed=seed, progress=False)  # 97 rows to train on
+    before, data = (advance._cache_size(), start._cache_size()), blobs(137, rng)  # 110
+    run = sd.fit(LINEAR, data, plan=plan, seed=seed, progress=False)
+    assert (advance._cache_size(), start._cache_size()) == before
+    columns = {split: {k: jnp.asarray(v) for k, v in data.splits[split].items()} for split in ("train", "valid")}
+    network, (alone,) = execute(LINEAR, plan.prepare(columns["train"]), columns, seed)
+    (record,) = run.records
+    assert (record.per_epoch, record.steps, record.total) == (7, 21, 21)
+    assert (alone.per_epoch, alone.steps, alone.total) == (7, 21, 21)
+    assert advance._cache_size() == before[0] + 1, "the columns alone are no other program, so it shows nothing"
+    for name, values in alone.history.items():
+        np.testing.assert_allclose(record.history[name], values, rtol=1e-6, err_msg=name)
+    for path, values in network.params.items():
+        np.testing.assert_allclose(run.network.params[path], values, rtol=1e-5, atol=1e-6, err_msg=path)

@@ -73,6 +73,10 @@ class Augmented(Sampler):
         """As many as without."""
         return self.sampler.per_epoch(columns)
 
+    def fills(self, rows: int) -> bool:
+        """As without."""
+        return self.sampler.fills(rows)
+
     def over(self, columns: Mapping[str, Any]) -> Draw:
         """Minibatch u, changed."""
         draw, steps = self.sampler.over(columns), runs(self.ops)

@@ -18,6 +18,7 @@ from sonde._errors import ArgumentError, DataError, check_interval, check_whole,
 from sonde._random import below, derive, mix, root, words
 from sonde._types import Array, Number
 from sonde._value import Value
+from sonde.data.buckets import places_of, rows_of
 
 Draw = Callable[[Array, Array], Batch]
 
@@ -59,11 +60,6 @@ def shuffle(key: Array, i: Array, n: Any, rounds: int = 4) -> Array:
     return there.astype(jnp.int32)
 
 
-def rows_of(columns: Mapping[str, Any]) -> int:
-    """How many rows the columns have."""
-    return jax.tree.leaves(dict(columns))[0].shape[0]
-
-
 def take(columns: Mapping[str, Any], rows: Array) -> dict[str, Any]:
     """Some rows of every column."""
     return jax.tree.map(lambda v: v.at[rows].get(mode="promise_in_bounds"), dict(columns))
@@ -101,8 +97,11 @@ class Sampler(Value):
 
     def per_epoch(self, columns: Mapping[str, Any]) -> int:
         """Minibatches in an epoch."""
-        n = rows_of(columns)
-        return -(-n // min(self.size, n))
+        return -(-rows_of(columns) // min(self.size, places_of(columns)))
+
+    def fills(self, rows: int) -> bool:
+        """Whether columns of so many rows may be filled up (see `data.buckets`): rows beyond are never drawn."""
+        return False
 
     def over(self, columns: Mapping[str, Any]) -> Draw:
         """Minibatch u of these columns, as a function of (key, u)."""
@@ -131,11 +130,15 @@ class Shuffled(Sampler):
         [0, 1, 2, 3, 4, 5]
     """
 
+    def fills(self, rows: int) -> bool:
+        """Where minibatches are drawn; a full batch is the columns as they are."""
+        return type(self) is Shuffled and rows > self.size
+
     def over(self, columns: Mapping[str, Any]) -> Draw:
         """Minibatch u."""
         n, per = rows_of(columns), self.per_epoch(columns)
-        size = min(self.size, n)
-        if size == n:
+        size = min(self.size, places_of(columns))
+        if isinstance(n, int) and size == n:
             return lambda key, u: Batch.of(dict(columns), jnp.ones(n, bool))
 
         def draw(key: Array, u: Array) -> Batch:
@@ -156,10 +159,14 @@ class InOrder(Sampler):
         Array([0, 1, 2, 3], dtype=int32)
     """
 
+    def fills(self, rows: int) -> bool:
+        """Always."""
+        return type(self) is InOrder
+
     def over(self, columns: Mapping[str, Any]) -> Draw:
         """Minibatch u."""
         n, per = rows_of(columns), self.per_epoch(columns)
-        size = min(self.size, n)
+        size = min(self.size, places_of(columns))
 
         def draw(key: Array, u: Array) -> Batch:
             at = u % per * size + jnp.arange(size)

@@ -9,7 +9,7 @@ minibatch u is a function of (key, u): so the step in a checkpoint *is* the plac
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,9 +21,10 @@ from sonde._errors import ArgumentError, check_whole, is_whole, shape_of
 from sonde._random import derive
 from sonde._types import Array
 from sonde.data.augmented import Augmented
+from sonde.data.buckets import aligned, filled, rows_of
 from sonde.data.dataset import Dataset
 from sonde.data.mapping import forget, mapped, row_bytes
-from sonde.data.sampling import Draw, Sampler, Shuffled, rows_of, shuffle, take
+from sonde.data.sampling import Draw, Sampler, Shuffled, shuffle, take
 
 CHUNK_BYTES = 64 * 2**20
 """What a chunk takes at most, where nobody says how many rows it has."""
@@ -172,7 +173,7 @@ class Stream:
         """Those rows of every column, in memory of the shape of a chunk; what is left over repeats the first row."""
 
         def column(values: Any) -> np.ndarray:
-            read, at = _aligned((sampler.chunk, *values.shape[1:]), values.dtype), 0
+            read, at = aligned((sampler.chunk, *values.shape[1:]), values.dtype), 0
             for start, stop in spans:
                 read[at : at + stop - start] = values[start:stop]
                 at += stop - start
@@ -186,19 +187,16 @@ class Stream:
         return f"Stream({self.rows:,} rows of {shape_of(self.like(Streamed(1, 1, 1)))}, chunks of {self._most:,})"
 
 
-def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array that JAX takes as it is where the device has the host's memory: a copy would be a second chunk."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    shift = -raw.ctypes.data % 64
-    return raw[shift : shift + size].view(dtype).reshape(shape)
-
-
-def placed(data: Dataset) -> dict[str, Any]:
+def placed(data: Dataset, samplers: Sequence[Any] = ()) -> dict[str, Any]:
     """What training draws from, by split: columns on the device, or for what is larger than a chunk a `Stream`.
 
     Columns are streamed where `Dataset.chunk` says how many rows to have at a time, and where they are memory
     maps of more than `CHUNK_BYTES`. The validation split is always on the device.
+
+    Args:
+        data: columns by split.
+        samplers: all that will draw from them. Where every one of them can tell rows from filling
+            (`Sampler.fills`), columns on the device are filled up to a bucket.
 
     Raises:
         ArgumentError: the validation split is in files and larger than `VALID_BYTES`.
@@ -228,10 +226,18 @@ def placed(data: Dataset) -> dict[str, Any]:
                 f"the validation split takes {row * part.rows / 2**30:.1f} GiB and goes onto the device whole; "
                 f"write a smaller one, of at most {VALID_BYTES // row:,} rows, and leave the others to train"
             )
-        found[split] = jax.tree.map(_copied, dict(part))
+        drawing = [s.judging() for s in samplers] if split == "valid" else samplers
+        if drawing and all(_fills(s, part.rows) for s in drawing):
+            found[split] = filled(dict(part), part.rows)
+        else:
+            found[split] = jax.tree.map(_copied, dict(part))
         for array in arrays:
             forget(array)
     return found
+
+
+def _fills(sampler: Any, rows: int) -> bool:
+    return hasattr(sampler, "fills") and sampler.fills(rows)
 
 
 def _copied(array: Any) -> Any:

@@ -146,7 +146,8 @@ class Bound:
             )
         function = _method(self._spec, method)
         try:
-            return called(frame.wrapped(function), self._spec, Scope(frame, self._path), xs, **options)
+            y = called(frame.wrapped(function), self._spec, Scope(frame, self._path), frame.lowered(xs), **options)
+            return y if frame.products is None else jax.tree.map(_raised, y)
         except (Missing, Reached):
             raise
         except Exception as error:
@@ -225,6 +226,12 @@ class Bound:
         if self._frame.building:  # a penalty may be asked before the network exists
             return {path: w for path, w in self._frame.params.items() if match(pattern, path)}
         return select(self._frame.params, pattern)
+
+
+def _raised(y: Any) -> Any:
+    """What an objective is given has float32 at least."""
+    low = jnp.issubdtype(jnp.result_type(y), jnp.floating)
+    return y.astype(jnp.promote_types(y.dtype, jnp.float32)) if low and hasattr(y, "astype") else y
 
 
 def _method(spec: Any, name: str) -> Callable:

@@ -85,6 +85,7 @@ class Frame:
         turn: which objective of a step this is; part of the names in `known` and `outputs`.
         building: whether variables that are asked for are made.
         around: what every call of a layer goes through, ``around(layer, scope, *xs)``, or None: nothing.
+        products: the type that layers are handed their inputs and their matrices in, or None: as they are.
     """
 
     def __init__(
@@ -100,10 +101,11 @@ class Frame:
         turn: int = 0,
         building: bool = False,
         around: Callable | None = None,
+        products: Any = None,
     ) -> None:
         self.params, self.state, self.key, self.live, self.writes = dict(params), dict(state), key, live, writes
         self.weight, self.known, self.turn, self.building = weight, known or {}, turn, building
-        self.around, self.still, self.goal = around, False, None
+        self.around, self.still, self.goal, self.products = around, False, None, products
         self.draws: dict[str, int] = {}  # how often randomness was drawn for a use
         self.calls: dict[str, int] = {}  # how often the layer at a path was called
         self.used: set[str] = set()  # the parameters that were asked for
@@ -125,6 +127,12 @@ class Frame:
     def wrapped(self, layer: Callable) -> Callable:
         """A layer, or a method of one, as it is called here."""
         return layer if self.around is None else functools.partial(self.around, layer)
+
+    def lowered(self, tree: Any) -> Any:
+        """Floating-point arrays of a tree in the type of products."""
+        floating = lambda a: hasattr(a, "dtype") and jnp.issubdtype(a.dtype, jnp.floating)
+        lower = lambda a: a.astype(self.products) if floating(a) else a
+        return tree if self.products is None else jax.tree.map(lower, tree)
 
     def draw(self, spot: str) -> Array:
         """A key of its own for the n-th time that randomness is asked for at a spot."""
@@ -192,7 +200,7 @@ class Scope:
                 f"{self.path or 'the network'} was built with a {name} of shape {value.shape}, but this input "
                 f"needs {shape}. Give it the kind of input that it was built with, or build it anew"
             )
-        return value
+        return frame.lowered(value) if value.ndim > 1 else value  # what is added or scales stays as it is
 
     def made(self, name: str) -> Array:
         """The layer's parameter ``name`` as another method of the layer made it, whatever its shape.
@@ -204,7 +212,8 @@ class Scope:
         self.frame.used.add(path)
         if path not in self.frame.params:
             raise LayerError(f"{path} is not there yet: call the layer first, or build the network with its input")
-        return self.frame.params[path]
+        value = self.frame.params[path]
+        return self.frame.lowered(value) if value.ndim > 1 else value
 
     def get(self, name: str, init: Callable[[], Array]) -> Array:
         """The layer's state ``name``, first made by ``init()``: what is carried from call to call untrained."""
@@ -240,6 +249,7 @@ class Scope:
         statistics are those of the real ones.
         """
         weight, axes = self.frame.weight, tuple(range(x.ndim - 1))
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if weight is None:
             return x.mean(axes)
         if weight.shape != x.shape[: weight.ndim]:
@@ -268,7 +278,7 @@ class Scope:
         if column in frame.known:
             return frame.known[column]
         try:
-            y = called(frame.wrapped(layer), spec, child, xs)
+            y = called(frame.wrapped(layer), spec, child, frame.lowered(xs))
         except (Missing, Reached):
             raise
         except Exception as error:

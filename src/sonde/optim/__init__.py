@@ -13,6 +13,7 @@ from sonde.optim.constraints import (
     UnitNorm,
     ZeroSum,
 )
+from sonde.optim.curvature import CurvatureLimit
 from sonde.optim.dual import FTRL, DualAveraging, ProximalL1
 from sonde.optim.lbfgs import LBFGS
 from sonde.optim.optimizers import SGD, Adam, Optimizer
@@ -30,6 +31,7 @@ __all__ = [
     "Constrained",
     "Constraint",
     "Cosine",
+    "CurvatureLimit",
     "DualAveraging",
     "Exponential",
     "FTRL",

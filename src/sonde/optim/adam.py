@@ -6,6 +6,8 @@ biases and normalization are spared by the usual pattern.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import optax
 
 from sonde._errors import check_interval
@@ -47,6 +49,8 @@ class AdamW(Adam):
     decay: Number = 1e-2
     decays: Patterns = "**kernel"
 
+    elementwise: ClassVar[bool] = True
+
     def check(self) -> None:
         """Refuse weights that grow by themselves."""
         super().check()
@@ -60,7 +64,9 @@ class AdamW(Adam):
 class Nadam(Adam):
     """Adam with Nesterov's look ahead: m' = b1 m / (1 - b1^(t+1)) + (1-b1) g / (1 - b1^t) in place of m / (1 - b1^t).
 
-    Source: T. Dozat (2016), with a constant b1. Differs from PyTorch and Keras, whose b1 grows in the first steps.
+    Source: T. Dozat, "Incorporating Nesterov momentum into Adam" (2016), Algorithm 2 with a constant b1. Differs from
+    PyTorch and Keras, which have in the place of b1 in m' the b1 (1 - 0.5 * 0.96^t) of his experiments (0.52 b1 in the
+    first step, 0.998 b1 after 130), and of its powers the product; their steps become ours as t grows.
 
     Example:
         >>> import sonde as sd

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import optax
 
 from sonde._errors import check_interval
@@ -99,6 +101,8 @@ class RMSProp(Optimizer):
     epsilon: Number = 1e-8
     momentum: Number = None
     centered: bool = False
+
+    elementwise: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse means that never move."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,10 @@ class LBFGS(Optimizer):
     """p <- p - rate a H g: H from the last ``memory`` steps and changes of gradient, a from a search along the line.
 
     The curvature comes from differences of gradients, so each step must see the same loss: all rows in one batch
-    (``batch`` at least as large as the training data), and nothing random in the network (dropout). With minibatches
-    it takes their noise for curvature and does no good. A step costs a few evaluations of the loss; on small smooth
-    problems tens of steps get to where gradient descent takes thousands.
+    (``batch`` at least as large as the training data), and nothing random in the network (dropout). It would take the
+    noise of minibatches for curvature, so a plan with them, or with augmentation, is refused before it begins. A step
+    costs a few evaluations of the loss; on small smooth problems tens of steps get to where gradient descent takes
+    thousands.
 
     Args:
         rate: a factor of every step; 1 is right.
@@ -28,7 +29,8 @@ class LBFGS(Optimizer):
         searches: at most so many evaluations along a line.
 
     Raises:
-        ArgumentError: ``memory`` or ``searches`` is no whole number of at least 1.
+        ArgumentError: ``memory`` or ``searches`` is no whole number of at least 1; or, when the run is built, its
+            minibatches differ.
 
     Source: J. Nocedal (1980); D. Liu and J. Nocedal (1989); the search for the strong Wolfe conditions by zooming,
     J. Nocedal and S. Wright (2006), Algorithms 3.5 and 3.6.
@@ -46,6 +48,7 @@ class LBFGS(Optimizer):
         (1.0, 1.0)
     """
 
+    whole: ClassVar[bool] = True
     rate: Part = 1.0
     memory: int = 10
     searches: int = 20

@@ -11,7 +11,7 @@ dual variable) says itself how.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import optax
@@ -27,6 +27,7 @@ class Optimizer(Value):
 
     Attributes:
         rate: a number, or a schedule: a value that is a function of `Clock`.
+        whole: whether each step must see the same rows; a plan then refuses minibatches.
 
     Example:
         >>> import optax
@@ -38,7 +39,11 @@ class Optimizer(Value):
         Lion(rate=0.0001)
     """
 
+    whole: ClassVar[bool] = False
     rate: Part = 1e-3
+
+    elementwise: ClassVar[bool] = False
+    """Whether each number of a parameter moves by its own gradients alone. Counts for the very class that says so."""
 
     def check(self) -> None:
         """Refuse a rate that is neither a positive number nor a schedule."""
@@ -91,6 +96,8 @@ class SGD(Optimizer):
     momentum: Part = None
     nesterov: bool = False
 
+    elementwise: ClassVar[bool] = True
+
     def check(self) -> None:
         """Refuse a momentum that never decays."""
         super().check()
@@ -123,6 +130,8 @@ class Adam(Optimizer):
     b1: Part = 0.9
     b2: Part = 0.999
     epsilon: Part = 1e-8
+
+    elementwise: ClassVar[bool] = True
 
     def check(self) -> None:
         """Refuse averages that never move."""

@@ -38,6 +38,11 @@ class Wrapped(Value):
         """That of the optimizer inside."""
         return self.optimizer.rate
 
+    @property
+    def whole(self) -> bool:
+        """Whether the optimizer inside must see the same rows each step."""
+        return getattr(self.optimizer, "whole", False)
+
     def init(self, params: Variables) -> Any:
         """What is remembered before the first step."""
         return self.optimizer.init(params)

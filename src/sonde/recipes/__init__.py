@@ -12,6 +12,7 @@ from sonde.recipes.linear_regression import LinearRegression
 from sonde.recipes.mnist import Mnist
 from sonde.recipes.mnist_cnn import MnistCnn
 from sonde.recipes.mnist_rows_lstm import MnistRowsLstm
+from sonde.recipes.mnist_sparse import MnistSparse
 from sonde.recipes.mnist_variants import MnistVariants
 from sonde.recipes.recipe import Recipe, Result, Target, Variants, cook, made, recipes, resumable
 from sonde.recipes.sda import Sda
@@ -34,6 +35,7 @@ __all__ = [
     "Mnist",
     "MnistCnn",
     "MnistRowsLstm",
+    "MnistSparse",
     "MnistVariants",
     "Recipe",
     "Result",

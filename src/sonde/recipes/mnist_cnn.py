@@ -13,7 +13,8 @@ class MnistCnn(Recipe, registered="mnist-cnn"):
     """Handwritten digits by two stages of convolution, pooling and ReLU, and a dense layer with dropout.
 
     The largest of a window is taken before ReLU, which gives the same numbers as after it and has a quarter of them to
-    work on. The rate falls smoothly to three hundredths. Nothing is augmented.
+    work on. The rate falls smoothly to three hundredths. Each time an image is drawn it is turned, made larger or
+    smaller, and moved a little; the settings say how much at most, and 0 leaves that out.
 
     Example:
         >>> from sonde.recipes import MnistCnn
@@ -22,7 +23,7 @@ class MnistCnn(Recipe, registered="mnist-cnn"):
     """
 
     name = "mnist-cnn"
-    targets = (Target("accuracy", 0.991, over=3),)
+    targets = (Target("accuracy", 0.993, over=3),)
 
     channels: tuple[int, ...] = (32, 64)
     size: int = 5
@@ -31,6 +32,9 @@ class MnistCnn(Recipe, registered="mnist-cnn"):
     rate: sd.Number = 1e-3
     batch: int = 64
     epochs: sd.Number = 12
+    degrees: sd.Number = 10.0
+    zoom: sd.Number = 0.1
+    shift: sd.Number = 2.0
     rows: int = 0
 
     def data(self, seed: int) -> sd.data.Dataset:
@@ -56,4 +60,14 @@ class MnistCnn(Recipe, registered="mnist-cnn"):
         """Adam at a falling rate; the network of the best validation loss is kept."""
         steps = self.epochs * math.ceil(data.train.rows / self.batch)
         turn = sd.Turn(sd.Classify(), sd.Adam(sd.Exponential(self.rate, 0.03, steps)))
-        return sd.Plan(sd.Phase(turn, sd.data.Shuffled(self.batch), epochs=self.epochs, control=sd.KeepBest()))
+        return sd.Plan(sd.Phase(turn, self.sampler(), epochs=self.epochs, control=sd.KeepBest()))
+
+    def sampler(self) -> sd.data.Sampler:
+        """Minibatches, augmented by what has a strength."""
+        plain, d = sd.data.Shuffled(self.batch), sd.data
+        ops = (
+            *((d.Rotate(self.degrees),) if self.degrees else ()),
+            *((d.Zoom(self.zoom),) if self.zoom else ()),
+            *((d.Shift(self.shift, whole=False),) if self.shift else ()),
+        )
+        return d.Augmented(plain, ops) if ops else plain

@@ -11,13 +11,16 @@ from sonde import nn
 from sonde.recipes.recipe import Target
 from sonde.recipes.sda import Sda, at_start, draw_filters
 
+START = nn.VarianceScaling(16.0)
+"""Kernels from -a to a, a = 4 sqrt(6 / (inputs + outputs)), for sigmoid units: X. Glorot and Y. Bengio (2010)."""
+
 
 class SdaStudy(Sda, registered="sda-study"):
     """Three seeds of `Sda`: each stack is pretrained once on all images, and then learns from 100 to 50,000 labels.
 
-    The same network with the same plan and seed starts at random beside it. With few labels both are trained for
-    ``least`` steps; the network of the smallest error on the 10,000 validation rows is kept. Test rows are read at the
-    end of each.
+    The same network with the same plan and seed starts at random beside it, from kernels four times Glorot's, as suits
+    sigmoid units. With few labels both are trained for ``least`` steps; the network of the smallest error on
+    the 10,000 validation rows is kept. Test rows are read at the end of each.
 
     Example:
         >>> from sonde.recipes import SdaStudy
@@ -45,7 +48,8 @@ class SdaStudy(Sda, registered="sda-study"):
         for i, run in enumerate(runs):
             for k, labels in enumerate(self.labels):
                 few = run.data if labels >= run.data.train.rows else run.data.few(labels // 10, seed=run.seed)
-                for start, network in (("pretrained", run.network), ("random start", run.network.spec)):
+                random = nn.replace_all(run.network.spec, kernel_init=START)
+                for start, network in (("pretrained", run.network), ("random start", random)):
                     into = folder and folder / f"{start}-{labels}-{i}".replace(" ", "-")
                     errors[start][k, i] = self.tuned(network, few, run.seed, into)
         if folder is not None:

@@ -88,7 +88,7 @@ def csr(network: Network) -> CSR:
 
     It saves memory from half zeros on, and time for a few rows at a time: a call of JAX costs some 60 us, one of this
     25 (on two cores, 784-300-100-10). For many rows at once arrays are hard to beat, since a processor multiplies them
-    many numbers at a time: a thousand rows are level at 90 % zeros and twice as fast at 98 %. On a GPU use `compact`.
+    many numbers at a time: a thousand rows gain beyond 95 % zeros only. On a GPU use `compact`.
 
     Args:
         network: a built network, such as `prune` gives.

@@ -13,9 +13,10 @@ from sonde.train.control import (
     TimeBudget,
     as_controllers,
 )
-from sonde.train.execute import Dispatch, Observer, compilation_cache, execute, execute_many
+from sonde.train.execute import Dispatch, Observer, compilation_cache, execute
+from sonde.train.lanes import execute_many
 from sonde.train.plan import Phase, Plan, Turn
-from sonde.train.probe import DeadUnits, GradientNorm, Probe, Probed, UpdateRatio
+from sonde.train.probe import Curvature, DeadUnits, GradientNorm, Probe, Probed, UpdateRatio
 from sonde.train.record import Record, advice
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SWA",
     "Average",
     "Controller",
+    "Curvature",
     "DeadUnits",
     "Dispatch",
     "GradientNorm",

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sonde._errors import ArgumentError
 from sonde._random import derive, root
 from sonde._store import cache_folder
 from sonde.nn.network import Network, tidy
@@ -31,7 +29,7 @@ from sonde.train.control import Outcome, TimeBudget
 from sonde.train.feed import Feed, is_stream
 from sonde.train.plan import Phase, Plan
 from sonde.train.record import Record, numbers
-from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start, whole
+from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start
 
 CAPACITY = 256
 """Rounds between two looks of the host at the history."""
@@ -109,7 +107,7 @@ def execute(
                 records.append(Record())
             loop = _Loop(network.spec, plan.phases[i], data, records[-1])
             with contextlib.closing(loop):
-                loop.begin(variables, derive(key, i), stored, look_up)
+                loop.begin(variables, _derived(key, np.uint32(i)), stored, look_up)
                 loop.record.compile_seconds += time.perf_counter() - began
                 saved = time.perf_counter()
                 while loop.record.outcome == Outcome.RUNNING:
@@ -137,6 +135,10 @@ def _example(plan: Plan, data: Data) -> Data:
     return {**data, "train": train.head(rows)} if is_stream(train) else data
 
 
+_derived = jax.jit(derive)
+"""In one program: operation by operation it compiles fifteen."""
+
+
 def _told(phase: int, phases: int, record: Record) -> Dispatch:
     return Dispatch(
         phase,
@@ -160,7 +162,7 @@ class _Loop:
     data: Data
     record: Record
     progress: Progress = None  # pyright: ignore[reportAssignmentType]
-    steps: float = 16.0
+    steps: float = 0.0
     feed: Feed | None = None
 
     def begin(self, variables: Vars, key: Any, stored: dict[str, np.ndarray] | None, look_up: bool) -> None:
@@ -181,7 +183,7 @@ class _Loop:
         if stored is None:
             self.progress = tidy(start, self.spec, self.phase, self.data, variables, key, CAPACITY)
         # going on to where one stands compiles the program and does nothing else
-        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, jnp.int32(0)))
+        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0)))
 
     def _fed(self, step: int) -> int:
         """Have on the device what ``step`` draws from; the step up to which that lasts.
@@ -203,10 +205,11 @@ class _Loop:
     def dispatch(self, seconds: float) -> None:
         """Go on for about so long, and see how things stand."""
         began, before = time.perf_counter(), self.progress
+        self.steps = self.steps or first_steps(self.phase, self.data, self.progress.state.vars.params, seconds)
         step = int(before.state.step)
         until = min(step + max(1, int(self.steps)), self._fed(step))
         self.steps, ready = min(self.steps, max(1, until - step)) if self.feed else self.steps, time.perf_counter()
-        self.progress = jax.block_until_ready(advance(self.spec, self.phase, self.data, before, jnp.int32(until)))
+        self.progress = jax.block_until_ready(advance(self.spec, self.phase, self.data, before, np.int32(until)))
         self._read()
         spent = time.perf_counter() - began
         self.record.train_seconds += spent
@@ -237,10 +240,24 @@ class _Loop:
         return Engine(self.spec, self.phase, self.data, p.state.vars).blame(p.state, p.key)
 
 
+def first_steps(phase: Phase, data: Data, params: dict[str, Any], seconds: float) -> float:
+    """Steps of the first dispatch, before anything was timed: at least 16, and more where they are surely short.
+
+    A step multiplies each number of a minibatch by each parameter at most, forward and twice backward, and the
+    slowest machine does a billion of those a second; beside them it does little that takes 20 us. An objective may do
+    more, so these are 512 at most.
+    """
+    columns = jax.tree.leaves(dict(data["train"]))
+    rows = min(getattr(phase.batch, "size", columns[0].shape[0]), columns[0].shape[0])
+    numbers = rows * sum(c.size // c.shape[0] for c in columns)
+    work = 3 * numbers * sum(p.size for p in params.values()) * max(t.repeats for t in phase.turns)
+    return min(max(16.0, seconds / (2e-5 + 1e-9 * work)), 512.0)
+
+
 def lengths(phase: Phase, data: Data) -> tuple[int, int]:
     """Steps in an epoch, and in the whole phase at most."""
     repeats = max(t.repeats for t in phase.turns)
-    per_epoch = -(-phase.batch.per_epoch(data["train"]) // repeats)
+    per_epoch = -(-int(phase.batch.per_epoch(data["train"])) // repeats)
     return per_epoch, int(phase.steps) or int(phase.epochs) * per_epoch
 
 
@@ -248,80 +265,21 @@ def _looked_up(spec: Any, phase: Phase, data: Data, variables: Vars, chunk: int 
     """The data, with what the resting part makes of each row as further columns."""
     wide: Data = {}
     for split, columns in data.items():
-        rows = jax.tree.leaves(columns)[0].shape[0]
-        if not tidy(jax.eval_shape, lambda c: known(spec, phase, data, variables, c), columns):
+        each, rows = dict(columns), jax.tree.leaves(dict(columns))[0].shape[0]
+        if not tidy(jax.eval_shape, lambda c: known(spec, phase, data, variables, c), each):
             return data
         parts = [
-            known(spec, phase, data, variables, jax.tree.map(lambda a, at=at: a[at : at + chunk], columns))
+            known(spec, phase, data, variables, jax.tree.map(lambda a, at=at: a[at : at + chunk], each))
             for at in range(0, rows, chunk)
         ]
         found = {k: jnp.concatenate([part[k] for part in parts]) for k in parts[0]}
         some = jnp.asarray(np.random.default_rng(0).permutation(rows)[: min(rows, 64)])
-        again = known(spec, phase, data, variables, jax.tree.map(lambda a, some=some: a[some], columns))
+        again = known(spec, phase, data, variables, jax.tree.map(lambda a, some=some: a[some], each))
         for name, values in found.items():
             if not np.allclose(values[some], again[name], rtol=1e-4, atol=1e-5):
                 return data  # what rests sees other rows too, so its outputs are no property of a row
-        wide[split] = {**columns, **found}
+        wide[split] = columns | found
     return wide
-
-
-def execute_many(
-    network: Network, plans: Plan | Sequence[Plan], data: Data, seeds: Sequence[int] | np.ndarray, how: str = "map"
-) -> tuple[Network, tuple[Progress, ...]]:
-    """Whole runs as lanes of one program, one for each seed: what a search and a cross-validation are made of.
-
-    Args:
-        network: a spec, with variables to start from if it has any.
-        plans: a prepared plan for all lanes, or one a lane; they may differ in their numbers only.
-        data: columns by split, on the device.
-        seeds: a whole number a lane.
-        how: ``"map"``, one after the other: each lane has the bits of the run alone; or ``"vmap"``, all at
-            once: equal to rounding, and every lane waits for the slowest.
-
-    Returns:
-        Networks stacked along a leading axis of lanes, and the `Progress` at the end of each phase likewise.
-    """
-    if is_stream(data["train"]):
-        raise ArgumentError("lanes of one program need every row at hand; give data that fits on the device")
-    plans = [plans] * len(seeds) if isinstance(plans, Plan) else list(plans)
-    if len(plans) != len(seeds) or not plans:
-        raise ArgumentError(f"execute_many takes a seed a lane; got {len(plans)} plans and {len(seeds)} seeds")
-    if how not in ("map", "vmap"):
-        raise ArgumentError(f"how must be 'map' or 'vmap'; got {how!r}")
-    leaves, structures = zip(*(jax.tree.flatten(plan) for plan in plans), strict=True)
-    if any(structure != structures[0] for structure in structures):
-        raise ArgumentError("plans of one program may differ in their numbers only; these differ in more")
-    rows = [np.stack([np.asarray(leaf) for leaf in lanes]) for lanes in zip(*leaves, strict=True)]
-    varied = tuple(bool((lanes != lanes[:1]).any()) for lanes in rows)
-    numbers = tuple(lanes if v else first for lanes, v, first in zip(rows, varied, leaves[0], strict=True))
-    capacities = tuple(max(_rounds(plan.phases[i], data) for plan in plans) for i in range(len(plans[0].phases)))
-    keys = jax.vmap(root)(jnp.asarray(seeds, jnp.uint32))
-    with compilation_cache():
-        return tidy(_many, network, numbers, data, keys, structures[0], varied, how, capacities)
-
-
-@functools.partial(jax.jit, static_argnums=(4, 5, 6, 7))
-def _many(
-    network: Network, numbers: tuple, data: Data, keys: Any, structure: Any, varied: tuple, how: str, capacities: tuple
-) -> tuple[Network, tuple[Progress, ...]]:
-    """The lanes; ``varied`` says which of a plan's numbers have an entry a lane."""
-
-    def lane(own: tuple) -> tuple:
-        key, mine = own
-        mine = iter(mine)
-        plan = structure.unflatten([next(mine) if v else number for v, number in zip(varied, numbers, strict=True)])
-        return whole(grown(network, plan, data, key), plan, data, key, capacities)
-
-    lanes = keys, tuple(number for v, number in zip(varied, numbers, strict=True) if v)
-    return jax.vmap(lane)(lanes) if how == "vmap" else jax.lax.map(lane, lanes)
-
-
-def _rounds(phase: Phase, data: Data) -> int:
-    """Rounds of the lane that has the most."""
-    per_epoch = -(-phase.batch.per_epoch(data["train"]) // max(t.repeats for t in phase.turns))
-    steps, epochs, every = (np.asarray(n).astype(int) for n in (phase.steps, phase.epochs, phase.every))
-    total = np.where(steps > 0, steps, epochs * per_epoch)
-    return int((-(-total // np.where(every > 0, every, per_epoch))).max())
 
 
 @contextlib.contextmanager

@@ -109,12 +109,12 @@ def _drawn_from(phase: Phase, data: Data) -> tuple[Data, Phase, int]:
     """The shapes that a phase draws from, the phase with its sampler, and the bytes of the training rows."""
     shapes = lambda tree: jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), _dtype(a)), tree)
     train: Any = data["train"]
-    others = {split: shapes(dict(columns)) for split, columns in data.items() if split != "train"}
+    others = {split: shapes(c if isinstance(c, dict) else dict(c)) for split, c in data.items() if split != "train"}
     if is_stream(train):
         sampler = train.sampler(phase.batch)
         chunk = train.like(sampler)
         return {"train": chunk, **others}, phase.replace(batch=sampler), 2 * _size(chunk)
-    columns = shapes(dict(train))
+    columns = shapes(train if isinstance(train, dict) else dict(train))
     return {"train": columns, **others}, phase, _size(columns)
 
 

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from sonde._errors import ArgumentError, check_interval, check_whole
+from sonde._random import root
 from sonde._tree import Patterns
 from sonde._types import Number, Part
 from sonde._value import Value, show
 from sonde.optim import as_optimizer
+
+PRECISIONS = ("float32", "bfloat16")
+"""What the products of a training step may be computed in."""
 
 
 class Turn(Value):
@@ -61,6 +69,10 @@ class Phase(Value):
         control: controllers, such as ``Patience(5)``.
         probes: what else to measure at a round's end, such as ``GradientNorm()``.
         average: averaged weights that are judged, kept and handed on instead of the last ones, such as ``EMA(0.999)``.
+        precision: of the products with weights in a training step: ``"float32"``, or ``"bfloat16"``, which has the
+            range of float32 and 8 bits of its 24. Layers are handed inputs and matrices in it; weights, biases,
+            statistics, losses, gradients of weights and what the optimizer remembers stay float32, and so do judging
+            and the network that is handed on. Source: P. Micikevicius et al., "Mixed precision training" (2018).
 
     Example:
         >>> import sonde as sd
@@ -77,6 +89,7 @@ class Phase(Value):
     control: Part = ()
     probes: Part = ()
     average: Part = None
+    precision: str = "float32"
 
     def check(self) -> None:
         """Refuse a phase without turns, an end, or names that tell its turns apart."""
@@ -87,6 +100,8 @@ class Phase(Value):
             raise ArgumentError(f"batch of a phase must be a sampler, such as data.Shuffled(32); got {self.batch!r}")
         if self.average is not None and not hasattr(self.average, "observe"):
             raise ArgumentError(f"average of a phase must be one, such as EMA(0.999); got {self.average!r}")
+        if self.precision not in PRECISIONS:
+            raise ArgumentError(f"precision of a phase must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
         names = [t.name for t in self.turns]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(f"the turns of a phase need names that differ, Turn(..., name=...); got {names}")
@@ -109,7 +124,11 @@ class Phase(Value):
     def prepare(self, columns: Mapping[str, Any]) -> Phase:
         """The same phase, its objectives and its sampler told what the training columns are."""
         turns = tuple(t.replace(objective=_prepared(t.objective, columns)) for t in self.turns)
-        return self.replace(turns=turns, batch=_prepared(self.batch, columns))
+        phase = self.replace(turns=turns, batch=_prepared(self.batch, columns))
+        for turn in turns:
+            if getattr(turn.optimizer, "whole", False):
+                _check_whole_batches(turn.optimizer, phase.batch, columns)
+        return phase
 
     def admit(self, columns: Mapping[str, Any], split: str) -> Phase:
         """The same phase, its objectives told what the columns of another split are."""
@@ -144,6 +163,20 @@ class Plan(Value):
     def admit(self, columns: Mapping[str, Any], split: str) -> Plan:
         """The same plan, prepared already, told what the columns of another split are; wrong ones are refused."""
         return self.replace(phases=tuple(p.admit(columns, split) for p in self.phases))
+
+
+def _check_whole_batches(optimizer: Any, batch: Any, columns: Mapping[str, Any]) -> None:
+    """Refuse minibatches of which one is not like the other, for an optimizer that compares steps on the same rows."""
+    rows = {name: jax.tree.map(jnp.asarray, column) for name, column in columns.items()}
+    per, draw = batch.per_epoch(columns), batch.over(rows)
+    first, second = (jax.tree.leaves(draw(root(0), u)) for u in (0, 1))
+    if per > 1 or not all(map(np.array_equal, first, second)):
+        why = f"makes {per} minibatches of an epoch" if per > 1 else "draws other rows each step"
+        n = len(jax.tree.leaves(rows)[0])
+        raise ArgumentError(
+            f"{show(optimizer)} needs the same rows each step, and {show(batch)} {why}: give all {n:,} at once, "
+            f"batch={n}, with nothing augmented; or train with Adam"
+        )
 
 
 def _prepared(part: Any, columns: Mapping[str, Any]) -> Any:

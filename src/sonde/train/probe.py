@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from sonde._batch import Padded
+from sonde._errors import ArgumentError
 from sonde._types import Variables
 from sonde._value import Value
 
@@ -19,12 +22,14 @@ class Probed(NamedTuple):
         gradient: of the turn's loss with respect to them.
         update: what the optimizer would subtract, rate included.
         outputs: what each layer gave, by path.
+        loss: of that minibatch as a function of the parameters; what is random in it stays as drawn.
     """
 
     params: Variables
     gradient: Variables
     update: Variables
     outputs: dict[str, Any]
+    loss: Callable[[Variables], Any] | None = None
 
 
 class Probe(Value):
@@ -62,6 +67,37 @@ class GradientNorm(Probe):
     def __call__(self, seen: Probed) -> dict[str, Any]:
         """The norm."""
         return {"gradient_norm": _norm(seen.gradient)}
+
+
+class Curvature(Probe):
+    """g'g and g'Hg: how steep the loss is along its gradient g, and how strongly it curves there; H is its Hessian.
+
+    A step of plain descent changes the loss of the minibatch by -rate g'g + rate^2 g'Hg / 2, to second order. It makes
+    it rise where rate > 2 g'g / g'Hg, and lowers it most at half of that, to which `optim.CurvatureLimit` bounds it. A
+    loss is ill-conditioned where g'Hg grows while g'g does not shrink: ever smaller steps are needed. Hg is the
+    derivative of the gradient along g, for about two gradients more a round.
+
+    Source: I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning" (2016), 8.2.1; B. Pearlmutter (1994) for Hg.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> import sonde as sd
+        >>> loss = lambda p: (p["w"][0] ** 2 + 30 * p["w"][1] ** 2) / 2      # g = (w_1, 30 w_2), H = diag(1, 30)
+        >>> weights = {"w": jnp.array([2.0, 0.1])}
+        >>> found = sd.Curvature()(sd.train.Probed(weights, jax.grad(loss)(weights), {}, {}, loss))
+        >>> {name: round(float(value), 3) for name, value in found.items()}
+        {'squared_gradient': 13.0, 'curvature': 274.0}
+    """
+
+    def __call__(self, seen: Probed) -> dict[str, Any]:
+        """Two numbers."""
+        if seen.loss is None:
+            raise ArgumentError(
+                "Curvature differentiates the loss: give Probed(..., loss=) a function of the parameters"
+            )
+        _, along = jax.jvp(jax.grad(seen.loss), (seen.params,), (seen.gradient,))  # H g
+        dot = lambda a: sum(((a[path] * g).sum() for path, g in seen.gradient.items()), jnp.zeros(()))
+        return {"squared_gradient": dot(seen.gradient), "curvature": dot(along)}
 
 
 class UpdateRatio(Probe):

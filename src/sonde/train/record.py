@@ -72,7 +72,8 @@ def advice(record: Record) -> str:
     kept, train, valid = record.best, record.history.get("train/loss"), record.history.get("valid/loss")
     if record.outcome == Outcome.DIVERGED:
         rates = record.history.get("rate")
-        smaller = f"a rate near {rates[-1] / 10:.1g}" if rates is not None and rates[-1] > 0 else "a smaller rate"
+        known = rates is not None and rates[-1] > 0
+        smaller = f"a rate near {min(rates[-1] / 10, 0.1):.1g}" if known else "a smaller rate"
         where = f" ({record.blame})" if record.blame else ""
         kept_words = "the network it began with" if kept is None else f"the network of epoch {_epoch(record, kept)}"
         return (

@@ -25,6 +25,7 @@ from sonde._types import Array, Clock, Variables
 from sonde.nn.network import Bound, Network, grow
 from sonde.nn.scope import Frame, Missing, nowhere
 from sonde.train.control import Outcome, Report
+from sonde.train.layout import in_products, is_elementwise, turned, turned_back
 from sonde.train.plan import Phase, Plan
 from sonde.train.probe import Probed
 
@@ -113,19 +114,29 @@ class Engine:
         if valid is not None:
             judging = phase.batch.judging()
             self.draw_valid, self.valid_batches = judging.over(valid), judging.per_epoch(valid)
+            self.valid_most = judging.per_epoch(dict(valid))  # with rows that only fill up: a number known beforehand
         else:
-            self.draw_valid, self.valid_batches = phase.batch.held_out(train), 1
+            self.draw_valid, self.valid_batches, self.valid_most = phase.batch.held_out(train), 1, 1
         self.repeats = max(t.repeats for t in self.turns)
-        self.per_epoch = -(-phase.batch.per_epoch(train) // self.repeats)
-        whole = lambda x: jnp.asarray(x, jnp.int32)
-        steps, epochs, every = whole(phase.steps), whole(phase.epochs), whole(phase.every)
-        self.total = jnp.where(steps > 0, steps, epochs * self.per_epoch)
-        self.every = jnp.where(every > 0, every, self.per_epoch)
+        self.per_epoch = -(-phase.batch.per_epoch(train) // self.repeats)  # a traced number where columns are filled up
         # In training mode is what any turn of the phase trains, throughout; a turn writes what it trains itself.
         self.live = at_work(tuple(p for t in self.turns for p in many(t.trains)), *variables)
         self.writes = [_or_own(at_work(t.trains, *variables)) for t in self.turns]
+        self.turned: frozenset[str] = frozenset()
         self.trains = [self._trained(i, variables) for i in range(len(self.turns))]
         self.trained = frozenset().union(*self.trains)
+
+    @property
+    def total(self) -> Array:
+        """Steps at most."""
+        steps, epochs = jnp.asarray(self.phase.steps, jnp.int32), jnp.asarray(self.phase.epochs, jnp.int32)
+        return jnp.where(steps > 0, steps, epochs * self.per_epoch)
+
+    @property
+    def every(self) -> Array:
+        """Steps in a round."""
+        every = jnp.asarray(self.phase.every, jnp.int32)
+        return jnp.where(every > 0, every, self.per_epoch)
 
     def clock(self, step: Array) -> Clock:
         """Where a step stands."""
@@ -133,13 +144,14 @@ class Engine:
 
     # ------------------------------------------------------------------ one step
 
-    def _net(
-        self, i: int, variables: Vars, batch: Batch, key: Array | None, train: bool = True
-    ) -> tuple[Bound, Batch]:
+    def _net(self, i: int, variables: Vars, batch: Batch, key: Array | None, train: bool = True) -> tuple[Bound, Batch]:
         """What the objective of turn i is given: the network bound, and the batch without looked-up columns."""
         live, writes = (_or_own(self.live), self.writes[i]) if train else (nowhere, nowhere)
+        products = jnp.dtype(self.phase.precision) if train and self.phase.precision != "float32" else None
         known, columns = split(batch.columns, lambda name: name.startswith("@"))
-        frame = Frame(*variables, key=key, live=live, writes=writes, weight=batch.weight, known=known, turn=i)
+        frame = Frame(
+            *variables, key=key, live=live, writes=writes, weight=batch.weight, known=known, turn=i, products=products
+        )
         return Bound(self.spec, frame), Batch(columns, batch.weight)
 
     def _trained(self, i: int, variables: Vars) -> frozenset[str]:
@@ -152,14 +164,29 @@ class Engine:
             scored(turn.objective(net, batch))
             used.update(net._frame.used)
 
-        jax.eval_shape(trace, variables, jax.random.key(0))
+        key = jax.random.key(0)
+        program = jax.make_jaxpr(trace)(variables, key).jaxpr
         label = f"turn {turn.name!r}" if turn.name else "the turn"
         for pattern in many(turn.trains):
             if not any(match(pattern, path) for path in used):
                 raise PathError(
                     f"{label} trains {pattern!r}, but its objective uses no such thing{nearest(pattern, used)}"
                 )
-        return frozenset(path for path in used if match(turn.trains, path))
+        trained = frozenset(path for path in used if match(turn.trains, path))
+        if self._may_turn():
+            inputs = jax.tree.unflatten(jax.tree.structure((variables, key)), program.invars)[0].params
+            self.turned = in_products(program, {path: inputs[path] for path in trained})
+        return trained
+
+    def _may_turn(self) -> bool:
+        """Whether nothing in a step minds how matrices lie in memory (see `layout`)."""
+        alone = len(self.turns) == 1 and self.average is None
+        return alone and is_elementwise(self.turns[0].optimizer) and jax.local_devices()[0].platform == "cpu"
+
+    def _turn(self, state: State) -> State:
+        """The state as it is in the loop over steps, and back."""
+        params, opt = turned(state.vars.params, self.turned), turned(state.opt, self.turned)
+        return state._replace(vars=state.vars._replace(params=params), opt=opt)
 
     def _loss(self, i: int, variables: Vars, batch: Batch, key: Array) -> Callable:
         """What turn i minimizes on one minibatch: moving parameters -> loss, (means, new state, outputs)."""
@@ -186,10 +213,11 @@ class Engine:
         return derive(key, step, i * self.repeats + r)
 
     def _update(self, i: int, state: State, key: Array, r: Any) -> tuple[State, tuple, Any]:
-        """One repeat of one turn."""
+        """One repeat of one turn; the state is that of the loop over steps."""
         turn = self.turns[i]
         batch = self._minibatch(key, state.step, r)
-        function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, r))
+        loss_of_moves = self._loss(i, state.vars, batch, self._noise(key, state.step, i, r))
+        function = lambda moves: loss_of_moves(turned_back(moves, self.turned))
         moves, rests = split(state.vars.params, self.trains[i].__contains__)
         (loss, (means, model, _)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
         moves, memory = turn.optimizer.update(
@@ -200,7 +228,11 @@ class Engine:
         return state, means, loss
 
     def step(self, state: State, key: Array) -> tuple[State, dict, Array]:
-        """Every turn once, in order: the new state, the means of each turn, and whether all losses are finite."""
+        """Every turn once, in order, of the state in the loop over steps.
+
+        Returns:
+            The new state, the means of each turn, and whether all losses are finite.
+        """
         info, finite = {}, jnp.bool_(True)
         for i, turn in enumerate(self.turns):
             if turn.repeats == 1:
@@ -238,9 +270,10 @@ class Engine:
                 out[turn.name] = scored(turn.objective(net, batch))
             return out
 
-        if self.valid_batches == 1:
+        if self.valid_most == 1:
             return one(jnp.int32(0))
-        return jax.tree.map(lambda a: a.sum(0), lax.map(one, jnp.arange(self.valid_batches)))
+        zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(one, jnp.int32(0)))
+        return lax.fori_loop(0, self.valid_batches, lambda u, sums: jax.tree.map(jnp.add, sums, one(u)), zeros)
 
     def report(self, train: dict, valid: dict) -> Report:
         """Means as numbers by name: "train/loss", "valid/error", "train/critic/penalty", ..."""
@@ -260,13 +293,12 @@ class Engine:
             batch = self._minibatch(key, state.step, 0)
             function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, 0))
             moves = {p: state.vars.params[p] for p in self.trains[i]}
+            loss = lambda moves, f=function: f(moves)[0]
             (_, (_, _, outputs)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
-            moved, _ = turn.optimizer.update(
-                moves, gradient, state.opt[turn.name], self._rate(turn, state), lambda moves, f=function: f(moves)[0]
-            )
+            moved, _ = turn.optimizer.update(moves, gradient, state.opt[turn.name], self._rate(turn, state), loss)
             update = jax.tree.map(operator.sub, moves, moved)
             for probe in self.probes:
-                numbers = probe(Probed(moves, gradient, update, outputs))
+                numbers = probe(Probed(moves, gradient, update, outputs, loss))
                 found |= {"/".join(filter(None, ("probe", turn.name, k))): v for k, v in numbers.items()}
         return found
 
@@ -326,7 +358,8 @@ class Engine:
             return after, jax.tree.map(jnp.add, sums, info), jnp.where(finite, -1, state.step)
 
         key = p.key
-        state, sums, bad = lax.while_loop(more, one, (p.state, p.sums, p.bad))
+        state, sums, bad = lax.while_loop(more, one, (self._turn(p.state), p.sums, p.bad))
+        state = self._turn(state)
         p = p._replace(state=state, sums=sums, bad=bad)
         return lax.cond((state.step >= end) | (bad >= 0), self.close, lambda p: p, p)
 
@@ -345,7 +378,7 @@ class Engine:
         }
         average = () if self.average is None else self.average.init(variables)
         state = State(variables, opt, jnp.int32(0), jnp.float32(1), average)
-        info = jax.eval_shape(lambda s: self.step(s, key)[1], state)
+        info = jax.eval_shape(lambda s: self.step(self._turn(s), key)[1], state)
         sums = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), info)
         report = jax.eval_shape(lambda s: self._summary(s, sums, key), state)
         for controller in self.phase.control:  # names that are not there are an error before anything runs
@@ -373,7 +406,7 @@ class Engine:
                 for part, mean in parts.items():
                     if not finite(mean.value):
                         return f"first in the loss {part!r}"
-                state, _, _ = self._update(i, state, key, r)
+                state = self._turn(self._update(i, self._turn(state), key, r)[0])
                 for path in sorted(self.trains[i]):
                     if not finite(state.vars.params[path]):
                         return f"first in the update of {path}"
@@ -401,6 +434,7 @@ class Engine:
         for i, turn in enumerate(self.turns):
             batch = Batch.of(dict(columns), jnp.ones(rows, bool))
             net, batch = self._net(i, resting, batch, None)
+            net._frame.products = None  # what is computed once may be exact
             try:
                 turn.objective(net, batch)
             except (Missing, PathError):
@@ -477,4 +511,3 @@ def whole(network: Network, plan: Plan, data: Data, key: Array, capacities: tupl
         ends.append(engine.advance(p, jnp.int32(ENDLESS)))
         variables, over = ends[-1].kept, ends[-1].outcome == Outcome.DIVERGED
     return Network(network.spec, variables.params, variables.state), tuple(ends)
-
