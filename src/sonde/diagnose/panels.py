@@ -97,7 +97,8 @@ def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4) -> 
     """Small images side by side, each under its name: ``{name: [height, width] or [height, width, 3]}``.
 
     Gray images go from white (0) to black (their largest number). One with numbers below 0 is drawn orange below 0,
-    white at 0 and purple above, which says on which side of 0 what lies. Colors are from 0 to 1, or of uint8.
+    white at 0 and purple above, which says on which side of 0 what lies. Colors are from 0 to 1, or of uint8. Where
+    one has more than 150 pixels across or down, panels are twice as large.
 
     Returns:
         The path of the PNG file.
@@ -131,7 +132,9 @@ def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4) -> 
 def _draw_images(images: dict[str, np.ndarray], across: int) -> Figure:
     tall = max(x.shape[0] / x.shape[1] for x in images.values())
     lines = 1 + max(name.count("\n") for name in images)
-    figure, axes = _grid(len(images), min(len(images), across), 1.9, 1.75 * min(tall, 2.0) + 0.16 * lines)
+    width = 1.9 if max(max(x.shape[:2]) for x in images.values()) <= 150 else 3.8
+    height = (width - 0.15) * min(tall, 2.0) + 0.16 * lines
+    figure, axes = _grid(len(images), min(len(images), across), width, height)
     for ax, (name, x) in zip(axes, images.items(), strict=True):
         reach = float(np.abs(x).max()) or 1.0
         signed = x.ndim == 2 and x.min() < 0
