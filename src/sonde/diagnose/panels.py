@@ -93,10 +93,11 @@ def _draw_lines(
     return figure
 
 
-def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4, width: float = 1.9) -> Path:
+def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4, width: float | None = None) -> Path:
     """Small images side by side, each under its name: ``{name: [height, width] or [height, width, 3]}``.
 
-    ``width`` is that of a panel, in inches: more for sheets of many images (see `tiled`).
+    ``width`` is that of a panel, in inches; None: 1.9, and twice that where an image has more than 150 pixels across or
+    down, as sheets of many images have (see `tiled`).
 
     Gray images go from white (0) to black (their largest number). One with numbers below 0 is drawn orange below 0,
     white at 0 and purple above, which says on which side of 0 what lies. Colors are from 0 to 1, or of uint8.
@@ -130,10 +131,12 @@ def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4, wid
 
 
 @_drawn
-def _draw_images(images: dict[str, np.ndarray], across: int, width: float) -> Figure:
+def _draw_images(images: dict[str, np.ndarray], across: int, width: float | None) -> Figure:
     tall = max(x.shape[0] / x.shape[1] for x in images.values())
     lines = 1 + max(name.count("\n") for name in images)
-    figure, axes = _grid(len(images), min(len(images), across), width, (width - 0.15) * min(tall, 2.0) + 0.16 * lines)
+    width = width or (1.9 if max(max(x.shape[:2]) for x in images.values()) <= 150 else 3.8)
+    height = (width - 0.15) * min(tall, 2.0) + 0.16 * lines
+    figure, axes = _grid(len(images), min(len(images), across), width, height)
     for ax, (name, x) in zip(axes, images.items(), strict=True):
         reach = float(np.abs(x).max()) or 1.0
         signed = x.ndim == 2 and x.min() < 0
