@@ -4,6 +4,9 @@ All sides are measured in one call and in turns: each round runs, with the same 
 matrix products alone, the plain JAX loop, and every peer in every mode and thread count, starting at another
 side each round. Medians over the rounds are reported; of a peer's ways, the fastest (so the choice, too,
 favors the peer). PyTorch and Keras live in an environment of their own; torch is never imported here.
+
+The cases train (`cases`); the questions ask something else, a file each: `search`, `predict`, `cold`, `stream`,
+`growth`. Without names everything is measured.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import importlib
 import importlib.metadata
 import json
 import math
@@ -34,6 +38,7 @@ from benchmarks.cases import CASES, ROOT, Case, arrays, flops  # noqa: E402
 
 MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install torch==2.13.0 keras jax"
 PEERS = ("torch", "keras", "sklearn")
+QUESTIONS = ("search", "predict", "cold", "stream", "growth")
 PATIENCE = 900  # seconds for one answer of a peer; compiling belongs to the first
 SETTLE = 0.05  # seconds between runs, in which the last side's threads go to sleep
 
@@ -283,7 +288,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def show(head: dict, rows: list[dict]) -> None:
+def show(head: dict, rows: list[dict], answers: list[dict]) -> None:
     """Print the rows as a table, and what is to say below it."""
     from rich.console import Console
     from rich.table import Table
@@ -327,9 +332,34 @@ def show(head: dict, rows: list[dict]) -> None:
     title += f"; {head['rounds']} rounds; {head['date']}"
     console = Console(width=None if sys.stdout.isatty() else 130, highlight=False)
     console.print(title, markup=False)
-    console.print(table)
+    if rows:
+        console.print(table)
+    if answers:
+        console.print(_answered(answers))
     for note in notes:
         console.print(note, markup=False)
+
+
+def _answered(answers: list[dict]):
+    """A table of what the questions came to (see `questions` for their rows)."""
+    from rich.table import Table
+
+    table = Table("question", "seconds", "ratio", "wanted", title="ratio: the fastest peer's seconds / ours")
+    for answer in answers:
+        for row in answer.get("rows", [answer]):
+            if "sides" not in row:  # growth: powers, not seconds
+                each = {kind: ", ".join(f"{k} {v:.2f}" for k, v in p.items()) for kind, p in row["powers"].items()}
+                powers = [f"{kind}: {said}" for kind, said in each.items()]
+                table.add_row(row["case"], "\n".join(powers), "-", f"powers up to {row['wanted']:g}")
+                continue
+            told = [
+                f"{name}: {side['seconds']:.4g}" if "seconds" in side else f"{name}: none, {side['missing'][:60]}"
+                for name, side in row["sides"].items()
+            ]
+            met = {True: "met", False: "missed", None: "no peer"}[row["met"]]
+            ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
+            table.add_row(row["case"], "\n".join(told), ratio, f"{row['wanted']:.3g}, {met}")
+    return table
 
 
 def _number(value: float | None, scale: float, digits: int = 1) -> str:
@@ -343,15 +373,17 @@ def _percent(value: float | None) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Parse, measure, show, write."""
     parser = argparse.ArgumentParser("python -m benchmarks", description="Sonde beside its peers.")
-    parser.add_argument("case", nargs="*", help=f"any of {', '.join(CASES)}; all where none is named")
+    known = [*CASES, *QUESTIONS]
+    parser.add_argument("case", nargs="*", help=f"any of {', '.join(known)}; all where none is named")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write header and rows there")
     parser.add_argument("--peer-python", metavar="FILE", help="default: $SONDE_PEERS or .venv-peers/bin/python")
     parser.add_argument("--rounds", type=int, default=7, help="timed runs a side, at least 5 (default 7)")
     parser.add_argument("--threads", type=int, nargs="+", help="of PyTorch (default 1, 2 and all cores)")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.case if name not in CASES]
+    unknown = [name for name in options.case if name not in known]
     if unknown:
-        parser.error(f"no case {unknown[0]!r}; there are {', '.join(CASES)}")
+        parser.error(f"no case {unknown[0]!r}; there are {', '.join(known)}")
+    asked = options.case or known
     if options.rounds < 5:
         parser.error("--rounds must be 5 or more: fewer do not show the noise")
     threads = options.threads or [n for n in sorted({1, 2, cores()}) if n <= cores()]
@@ -359,17 +391,22 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="sonde-benchmarks-") as name:
         folder, peers = Path(name), []
         try:
-            peers, missing = start_peers(*find_peers(options.peer_python), threads, folder)
+            python, why = find_peers(options.peer_python)
+            peers, missing = start_peers(python, why, threads, folder)
             head, rows = header(peers, options.rounds), []
-            for case in options.case or CASES:
+            for case in (name for name in asked if name in CASES):
                 print(f"measuring {case} ...", file=sys.stderr, flush=True)
                 rows.append(measure(CASES[case], peers, missing, folder, rounds=options.rounds))
         finally:
             for peer in peers:
                 peer.close()
-    show(head, rows)
+    answers = []
+    for question in (name for name in asked if name in QUESTIONS):
+        print(f"measuring {question} ...", file=sys.stderr, flush=True)
+        answers.append(importlib.import_module(f"benchmarks.{question}").measure(python))
+    show(head, rows, answers)
     if options.json:
-        options.json.write_text(json.dumps({"header": head, "rows": rows}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"header": head, "rows": rows, "questions": answers}, indent=1) + "\n")
     return 0
 
 

@@ -29,7 +29,7 @@ def timed(predict, x: np.ndarray) -> float:
 
 
 def measure(peers: Path | None) -> dict:
-    """A row with an entry by the number of rows; `met` where both are."""
+    """A row for each number of rows; `met` where both are."""
     import sonde as sd
     from sonde import nn
 
@@ -44,7 +44,7 @@ def measure(peers: Path | None) -> dict:
     data = sd.data.Dataset(train={"x": x[:100], "y": np.arange(100, dtype=np.int32) % 10})
     artifact = sd.fit(start, data, sd.Classify(), sd.SGD(1e-12), steps=1, progress=False).artifact
     bare = lambda x: np.asarray(artifact.network(x)).argmax(1)
-    found, same = {}, {}
+    found, same = [], {}
     with tempfile.TemporaryDirectory(prefix="sonde-predict-") as folder:
         file = str(Path(folder) / "predict.npz")
         np.savez(file, x=x, **made)
@@ -63,8 +63,8 @@ def measure(peers: Path | None) -> dict:
                 except Missing as error:
                     sides[way] = {"missing": str(error)}
             names = [name for name in sides if not name.startswith("sonde")]
-            found[rows] = row(f"predict, {rows}", f"784-300-50-10, {rows:,} rows", sides, "sonde", names, 1.5)
-    return {"case": "predict", "rows": found, "same": same, "met": all(entry["met"] for entry in found.values())}
+            found.append(row(f"predict, {rows}", f"784-300-50-10, {rows:,} rows", sides, "sonde", names, 1.5))
+    return {"case": "predict", "rows": found, "same": same, "met": all(entry["met"] for entry in found)}
 
 
 if __name__ == "__main__":
