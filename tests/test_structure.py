@@ -163,7 +163,7 @@ def test_importing_it_costs_what_jax_and_optax_cost(tmp_path):
         return float(fresh(program, PYTHONPYCACHEPREFIX=str(tmp_path)))
 
     seconds("sonde")  # the first import compiles to bytecode
-    for _ in range(3):  # the machine may be busy with something else
+    for _ in range(5):  # the machine may be busy with something else
         pairs = [(seconds("jax, optax"), seconds("sonde")) for _ in range(5)]
         theirs, ours = (statistics.median(each) for each in zip(*pairs, strict=True))
         ratio = min(ratio, ours / theirs)
