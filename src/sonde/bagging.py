@@ -213,7 +213,7 @@ class Bag:
         Raises:
             ArgumentError: a member did not draw its rows by `data.Bootstrap`.
         """
-        samplers = [[_plain(phase.batch) for phase in member.plan.phases] for member in self.members]
+        samplers: list[list[Any]] = [[_plain(phase.batch) for phase in member.plan.phases] for member in self.members]
         if not all(isinstance(sampler, Bootstrap) for own in samplers for sampler in own):
             raise ArgumentError("rows are out of the bag only of members that drew theirs by data.Bootstrap")
         train = self.data.train
