@@ -82,7 +82,7 @@ class Sda(Recipe, registered="sda"):
             phases.append(sd.Phase(turn, sd.data.Shuffled(self.batch), epochs=self.pretrain_epochs))
         return phases
 
-    def finetuning(self, **length: int) -> sd.Phase:
+    def finetuning(self, **length: Any) -> sd.Phase:
         """All layers learn the labels; validation chooses when it is best."""
         turn = sd.Turn(sd.Classify(self.smoothing), sd.SGD(sd.optim.Cosine(self.rate), momentum=0.9))
         return sd.Phase(turn, sd.data.Shuffled(self.batch), control=sd.KeepBest("valid/error"), **length)

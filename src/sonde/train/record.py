@@ -71,9 +71,8 @@ def advice(record: Record) -> str:
     """How a phase ended and what to try next, in a sentence or two."""
     kept, train, valid = record.best, record.history.get("train/loss"), record.history.get("valid/loss")
     if record.outcome == Outcome.DIVERGED:
-        rates = record.history.get("rate")
-        known = rates is not None and rates[-1] > 0
-        smaller = f"a rate near {min(rates[-1] / 10, 0.1):.1g}" if known else "a smaller rate"
+        rates = record.history.get("rate", (0.0,))
+        smaller = f"a rate near {min(rates[-1] / 10, 0.1):.1g}" if rates[-1] > 0 else "a smaller rate"
         where = f" ({record.blame})" if record.blame else ""
         kept_words = "the network it began with" if kept is None else f"the network of epoch {_epoch(record, kept)}"
         return (
