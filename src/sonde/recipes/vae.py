@@ -26,7 +26,7 @@ class Vae(Recipe, registered="vae"):
     Example:
         >>> from sonde.recipes import Vae
         >>> Vae(latents=2, beta=4.0)
-        Vae(latents=2, beta=4.0)
+        Vae(latents=2, beta=4)
     """
 
     name = "vae"
