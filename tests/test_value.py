@@ -123,6 +123,7 @@ ANY = {
     "Phase": phases,
     "Plan": st.builds(sd.Plan, st.lists(phases, min_size=1, max_size=2)),
     "Plateau": st.builds(sd.Plateau, rates, counts, watched, st.integers(0, 99), rates, rates, sides),
+    "Variational": st.builds(sd.objectives.Variational, rates, st.integers(1, 4)),
     "Reconstruct": st.builds(
         sd.objectives.Reconstruct, quantities, words, words, words, st.none() | st.builds(nn.MaskNoise, rates)
     ),
@@ -139,6 +140,7 @@ ANY = {
     "Target": st.builds(sd.Target, st.floats(-1e6, 1e6), watched, sides),
     "TimeBudget": st.builds(sd.TimeBudget, st.floats(1, 1e4)),
     "Turn": turns,
+    "Curvature": st.just(sd.Curvature()),
     "UpdateRatio": st.just(sd.UpdateRatio()),
     "VarianceScaling": initializers.filter(lambda v: isinstance(v, nn.VarianceScaling)),
     "Amount": st.builds(sd.data.Amount, st.floats(-9, 9), st.floats(1, 9)),
@@ -189,6 +191,7 @@ ANY |= {
         lambda layers, join: nn.Parallel(*layers, join=join), st.lists(sequentials, min_size=1, max_size=3), joins
     ),
     "Autoencoder": st.builds(nn.Autoencoder, sequentials, sequentials),
+    "VariationalAutoencoder": st.builds(nn.VariationalAutoencoder, sequentials, sequentials),
     "Residual": st.builds(nn.Residual, sequentials, st.none() | leaves),
     "Shared": st.builds(nn.Shared, sequentials, joins),
     "Sparse": st.builds(nn.Sparse, counts, rates),
@@ -229,6 +232,7 @@ ANY |= {
     "Augmented": st.builds(sd.data.Augmented, samplers, st.lists(augmentations, min_size=1, max_size=3), words),
     "Brightness": st.builds(sd.data.Brightness, rates, white),
     "Contrast": st.builds(sd.data.Contrast, rates, white),
+    "Binarize": st.just(sd.data.Binarize()),
     "Crop": st.builds(sd.data.Crop, counts, st.none() | st.tuples(counts, counts), words_outside),
     "Cutout": augmentations.filter(lambda v: isinstance(v, sd.data.Cutout)),
     "Flip": st.builds(sd.data.Flip, rates, st.booleans()),
@@ -250,6 +254,7 @@ constraints = st.one_of(
 )
 ANY |= {
     "Clip": st.builds(sd.optim.Clip, optimizers, rates, st.none() | rates, st.none() | rates),
+    "CurvatureLimit": st.builds(sd.optim.CurvatureLimit, optimizers),
     "Constrained": st.builds(sd.optim.Constrained, optimizers, constraints, patterns),
     "KeepZeros": st.just(sd.optim.KeepZeros()),
     "LinearConstraint": st.builds(

