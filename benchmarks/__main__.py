@@ -36,7 +36,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peers run on the CPU
 from benchmarks import limits, ours  # noqa: E402
 from benchmarks.cases import CASES, ROOT, Case, arrays, flops  # noqa: E402
 
-MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install torch==2.13.0 keras jax"
+MAKE_PEERS = "python3.11 -m venv .venv-peers && .venv-peers/bin/pip install torch==2.13.0 keras jax scikit-learn"
 PEERS = ("torch", "keras", "sklearn")
 QUESTIONS = ("search", "predict", "cold", "stream", "growth")
 PATIENCE = 900  # seconds for one answer of a peer; compiling belongs to the first
