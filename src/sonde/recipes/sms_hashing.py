@@ -19,7 +19,7 @@ class SmsHashing(Variants, registered="sms-hashing"):
 
     - ``plain``: a code of sigmoid units; a bit is set where one is above a half.
     - ``noise``: the same with Gaussian noise on what goes into the sigmoid while training, which makes units near a
-      half useless, so that they go to 0 or 1.
+      half useless. On these texts it changes little: units go to 0 or 1 without it, too.
     - ``variational``: the means of a variational autoencoder; a bit is set where one is above its training median.
 
     The first two give back what share each word has in a text, by a softmax; the third which words are there. Training
