@@ -124,9 +124,8 @@ def _backward(step: Callable, back: Callable, count: int, saved: tuple, dhs: Arr
 
     nothing = jnp.zeros((rows, units), hs.dtype)
     _, found = lax.scan(one, (nothing,) * count, (dhs, kept), reverse=True)
-    before = jnp.concatenate([nothing[None], hs[:-1]])
-    da, dz = found[0].reshape(-1, found[0].shape[-1]), found[-1]
-    slopes = dz, before.reshape(-1, units).T @ da, da.sum(0)
+    before, da, dz = jnp.concatenate([nothing[None], hs[:-1]]), found[0], found[-1]
+    slopes = dz, jnp.einsum("trh,tra->ha", before, da), da.sum((0, 1))
     return tuple(slope.astype(given.dtype) for slope, given in zip(slopes, (z, recurrent, bias), strict=True))
 
 
