@@ -49,6 +49,7 @@ from sonde.train import (
 from sonde.train.checkpoint import load_variables
 from sonde.train.control import aim
 from sonde.train.memory import available, estimate
+from sonde.train.parallel import every_core
 
 
 @known_options
@@ -68,6 +69,7 @@ def fit(
     probes: Any = (),
     average: Any = None,
     precision: str = "float32",
+    devices: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     progress: bool | str | None = None,
@@ -94,6 +96,7 @@ def fit(
         probes: what else to measure each round.
         average: averaged weights that are judged, kept and handed on, such as ``EMA(0.999)``.
         precision: of the products in a training step, ``"float32"`` or ``"bfloat16"``, see `Phase`.
+        devices: among how many devices minibatches are shared; None to choose. Cores of a CPU are devices.
         seed: everything random follows from it: the same seed gives the same bits on the same machine.
         out: a folder for checkpoints, the artifact and the report; `resume` goes on from it.
         progress: whether to show progress, perhaps under a title; None: if there is a terminal.
@@ -116,6 +119,7 @@ def fit(
     """
     if isinstance(network, Dataset):
         raise ArgumentError("the network comes first, then the data: fit(network, data, ...)")
+    every_core()
     data, net, seed = as_dataset(data), as_network(network), checked_seed(seed)
     if plan is None:
         if objective is None or optimizer is None:
@@ -124,12 +128,13 @@ def fit(
             control = KeepBest() if data.valid is not None else ()
         turn = Turn(objective, optimizer)
         drawn = Augmented(batch, augment) if augment != () else as_sampler(batch)
-        phase = Phase(turn, drawn, epochs, steps, every, as_controllers(control), probes, average, precision)
+        phase = Phase(turn, drawn, epochs, steps, every, as_controllers(control), probes, average, precision, devices)
         plan = Plan((phase,))
     elif objective is not None or optimizer is not None:
         raise ArgumentError("fit takes a plan, or an objective and an optimizer; got both")
-    elif precision != "float32":
-        raise ArgumentError("a plan says its precision itself: Phase(turn, ..., precision=...)")
+    elif precision != "float32" or devices is not None:
+        name = "devices" if precision == "float32" else "precision"
+        raise ArgumentError(f"a plan says its {name} itself: Phase(turn, ..., {name}=...)")
     elif augment != ():
         raise ArgumentError("a plan says itself what is augmented: Phase(turn, data.Augmented(32, ...), ...)")
     folder = None if out is None else Path(out)
@@ -168,6 +173,7 @@ def resume(
         ResumeError: there is no run, the data is not the same, something in the folder is damaged, or another
             version of Sonde wrote it.
     """
+    every_core()
     folder, data = Path(folder), as_dataset(data)
     description = described(folder)
     if data.fingerprint != description["fingerprint"]:
@@ -297,6 +303,8 @@ def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record
             said.append(f"{label}changes them anew each time by {', '.join(map(show, phase.batch.ops))}")
         if phase.precision != "float32":
             said.append(f"{label}products in {phase.precision}; weights, sums and judging in float32")
+        if record.devices > 1:
+            said.append(f"{label}shares each minibatch among {record.devices} devices")
         keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
         kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
         said.append(f"{label}keeps the network of the {kept[0]}")

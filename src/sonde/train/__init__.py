@@ -15,6 +15,7 @@ from sonde.train.control import (
 )
 from sonde.train.execute import Dispatch, Observer, compilation_cache, execute
 from sonde.train.lanes import execute_many
+from sonde.train.parallel import every_core
 from sonde.train.plan import Phase, Plan, Turn
 from sonde.train.probe import Curvature, DeadUnits, GradientNorm, Probe, Probed, UpdateRatio
 from sonde.train.record import Record, advice
@@ -47,6 +48,7 @@ __all__ = [
     "advice",
     "as_controllers",
     "compilation_cache",
+    "every_core",
     "execute",
     "execute_many",
 ]

@@ -110,5 +110,5 @@ def _raw(leaf: Any) -> np.ndarray:
 
 
 def _plain(record: Record) -> dict:
-    fields = ("steps", "per_epoch", "total", "compile_seconds", "train_seconds", "blame", "trained")
+    fields = ("steps", "per_epoch", "total", "compile_seconds", "train_seconds", "blame", "trained", "devices")
     return {"outcome": int(record.outcome)} | {f: getattr(record, f) for f in fields}

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from sonde._random import derive, root
 from sonde._store import cache_folder
@@ -27,6 +28,7 @@ from sonde.nn.network import Network, tidy
 from sonde.train import checkpoint
 from sonde.train.control import Outcome, TimeBudget
 from sonde.train.feed import Feed, is_stream
+from sonde.train.parallel import among, chosen, everywhere, here
 from sonde.train.plan import Phase, Plan
 from sonde.train.record import Record, numbers
 from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start
@@ -121,7 +123,7 @@ def execute(
                         loop.record.outcome = Outcome.INTERRUPTED
                     if observer is not None:
                         observer(_told(i, len(plan.phases), loop.record))
-            variables, stored = loop.progress.kept, None
+            variables, stored = here(loop.progress.kept), None
             if loop.record.outcome in (Outcome.DIVERGED, Outcome.INTERRUPTED):
                 break
             began = time.perf_counter()
@@ -161,6 +163,7 @@ class _Loop:
     phase: Phase
     data: Data
     record: Record
+    mesh: Mesh | None = None
     progress: Progress = None  # pyright: ignore[reportAssignmentType]
     steps: float = 0.0
     feed: Feed | None = None
@@ -177,13 +180,23 @@ class _Loop:
             self.progress = checkpoint.restore(like, stored)
             variables = self.progress.state.vars  # what rests is what it was when the phase began
         self._fed(0 if stored is None else int(self.progress.state.step))
-        self.record.trained = tuple(sorted(tidy(Engine, self.spec, self.phase, self.data, variables).trained))
+        self._arrange(variables, stored is not None)
         if look_up and len(self.record.trained) < len(variables.params):
             self.data = _looked_up(self.spec, self.phase, self.data, variables)
         if stored is None:
             self.progress = tidy(start, self.spec, self.phase, self.data, variables, key, CAPACITY)
+        self.data, self.progress = everywhere(self.data, self.mesh), everywhere(self.progress, self.mesh)
         # going on to where one stands compiles the program and does nothing else
-        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0)))
+        jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0), self.mesh))
+
+    def _arrange(self, variables: Vars, resumed: bool) -> None:
+        """Find out what trains, and on how many devices: where a run goes on, on as many as before if they are there."""
+        engine = tidy(Engine, self.spec, self.phase, self.data, variables)
+        self.record.trained = tuple(sorted(engine.trained))
+        numbers = sum(variables.params[path].size for path in engine.trained)
+        asked = min(self.record.devices, jax.local_device_count()) if resumed else self.phase.devices
+        self.record.devices = chosen(asked, engine.rows, engine.operations, numbers)
+        self.mesh = among(self.record.devices)
 
     def _fed(self, step: int) -> int:
         """Have on the device what ``step`` draws from; the step up to which that lasts.
@@ -194,7 +207,7 @@ class _Loop:
             return ENDLESS
         self.data = {**self.data, "train": {}}  # let go of the chunk before
         columns, end = self.feed.at(step, self.record.total)
-        self.data = {**self.data, "train": columns}
+        self.data = {**self.data, "train": everywhere(columns, self.mesh)}
         return end
 
     def close(self) -> None:
@@ -209,7 +222,7 @@ class _Loop:
         step = int(before.state.step)
         until = min(step + max(1, int(self.steps)), self._fed(step))
         self.steps, ready = min(self.steps, max(1, until - step)) if self.feed else self.steps, time.perf_counter()
-        self.progress = jax.block_until_ready(advance(self.spec, self.phase, self.data, before, np.int32(until)))
+        self.progress = jax.block_until_ready(self._onward(before, until))
         self._read()
         spent = time.perf_counter() - began
         self.record.train_seconds += spent
@@ -220,6 +233,9 @@ class _Loop:
             self.record.outcome = Outcome.OUT_OF_TIME
         if self.record.outcome == Outcome.DIVERGED:
             self.record.blame = self._blame(before)
+
+    def _onward(self, progress: Progress, until: int) -> Progress:
+        return advance(self.spec, self.phase, self.data, progress, np.int32(until), self.mesh)
 
     def _read(self) -> None:
         """Move the history to the host, and note how things stand."""
@@ -234,10 +250,11 @@ class _Loop:
         """Where the first number that is not finite appears: the same steps once more, up to the bad one."""
         p, bad = before, int(self.progress.bad)
         while int(p.state.step) < bad and int(p.outcome) == Outcome.RUNNING:
-            p = advance(self.spec, self.phase, self.data, p._replace(filled=jnp.int32(0)), np.int32(bad))
+            p = self._onward(p._replace(filled=jnp.int32(0)), bad)
         if int(p.state.step) != bad:
             return ""
-        return Engine(self.spec, self.phase, self.data, p.state.vars).blame(p.state, p.key)
+        data, p = here((self.data, p))
+        return Engine(self.spec, self.phase, data, p.state.vars).blame(p.state, p.key)
 
 
 def first_steps(phase: Phase, data: Data, params: dict[str, Any], seconds: float) -> float:

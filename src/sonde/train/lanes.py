@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from sonde._random import root
 from sonde.nn.network import Network, tidy
 from sonde.train.execute import compilation_cache
 from sonde.train.feed import is_stream
+from sonde.train.parallel import cores
 from sonde.train.plan import Phase, Plan
 from sonde.train.step import Data, Progress, grown, whole
 
@@ -79,16 +79,9 @@ def chosen(how: str) -> str:
     return ("map" if cpu else "vmap") if how == "auto" else how
 
 
-def cores() -> int:
-    """Cores that this process may use, where they are the device."""
-    if jax.local_devices()[0].platform != "cpu":
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _parts(lanes: int, how: str) -> list[np.ndarray]:
     """The lanes of each core, as many for each, so that all run one program; the last lane may come twice."""
-    n = min(cores(), lanes) if how == "map" else 1
+    n = min(cores(), lanes) if how == "map" and jax.local_devices()[0].platform == "cpu" else 1
     each = -(-lanes // n)
     return list(np.minimum(np.arange(n * each), lanes - 1).reshape(n, each))
 

@@ -73,6 +73,8 @@ class Phase(Value):
             range of float32 and 8 bits of its 24. Layers are handed inputs and matrices in it; weights, biases,
             statistics, losses, gradients of weights and what the optimizer remembers stay float32, and so do judging
             and the network that is handed on. Source: P. Micikevicius et al., "Mixed precision training" (2018).
+        devices: among how many devices the rows of each minibatch are shared; None: as many as pay (see
+            `sonde.train.parallel`). The numbers are the same to rounding.
 
     Example:
         >>> import sonde as sd
@@ -90,6 +92,7 @@ class Phase(Value):
     probes: Part = ()
     average: Part = None
     precision: str = "float32"
+    devices: int | None = None
 
     def check(self) -> None:
         """Refuse a phase without turns, an end, or names that tell its turns apart."""
@@ -102,6 +105,8 @@ class Phase(Value):
             raise ArgumentError(f"average of a phase must be one, such as EMA(0.999); got {self.average!r}")
         if self.precision not in PRECISIONS:
             raise ArgumentError(f"precision of a phase must be one of {', '.join(PRECISIONS)}; got {self.precision!r}")
+        if self.devices is not None:
+            check_whole(self, "devices")
         names = [t.name for t in self.turns]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(f"the turns of a phase need names that differ, Turn(..., name=...); got {names}")

@@ -24,6 +24,7 @@ class Record:
         train_seconds: spent in steps and rounds.
         blame: where the first number that is not finite appeared, if it diverged.
         trained: the paths of the parameters that it trained; all others rested.
+        devices: among how many devices the rows of a minibatch were shared.
     """
 
     outcome: Outcome = Outcome.RUNNING
@@ -35,6 +36,7 @@ class Record:
     train_seconds: float = 0.0
     blame: str = ""
     trained: tuple[str, ...] = ()
+    devices: int = 1
 
     def extend(self, report: dict[str, np.ndarray]) -> None:
         """Add rounds."""

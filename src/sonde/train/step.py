@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import Mesh
 
 from sonde._batch import Batch, Mean, loss_of, scored
 from sonde._errors import PathError, nearest
@@ -26,6 +27,7 @@ from sonde.nn.network import Bound, Network, grow
 from sonde.nn.scope import Frame, Missing, nowhere
 from sonde.train.control import Outcome, Report
 from sonde.train.layout import in_products, is_elementwise, turned, turned_back
+from sonde.train.parallel import operations, replicated, sharded
 from sonde.train.plan import Phase, Plan
 from sonde.train.probe import Probed
 
@@ -104,8 +106,8 @@ def at_work(patterns: Patterns, *trees: Mapping[str, Any]) -> Callable[[str], bo
 class Engine:
     """A phase, for a spec and data."""
 
-    def __init__(self, spec: Any, phase: Phase, data: Data, variables: Vars) -> None:
-        self.spec, self.phase = spec, phase
+    def __init__(self, spec: Any, phase: Phase, data: Data, variables: Vars, mesh: Mesh | None = None) -> None:
+        self.spec, self.phase, self.mesh = spec, phase, mesh
         self.turns: tuple[Any, ...] = phase.turns
         self.probes: tuple[Any, ...] = phase.probes
         self.average: Any = phase.average
@@ -123,6 +125,7 @@ class Engine:
         self.live = at_work(tuple(p for t in self.turns for p in many(t.trains)), *variables)
         self.writes = [_or_own(at_work(t.trains, *variables)) for t in self.turns]
         self.turned: frozenset[str] = frozenset()
+        self.operations, self.rows = 0.0, 0
         self.trains = [self._trained(i, variables) for i in range(len(self.turns))]
         self.trained = frozenset().union(*self.trains)
 
@@ -161,11 +164,13 @@ class Engine:
 
         def trace(variables: Vars, key: Array) -> None:
             net, batch = self._net(i, variables, self.draw(key, jnp.int32(0)), key)
+            self.rows = len(batch)
             scored(turn.objective(net, batch))
             used.update(net._frame.used)
 
         key = jax.random.key(0)
         program = jax.make_jaxpr(trace)(variables, key).jaxpr
+        self.operations += turn.repeats * operations(program)
         label = f"turn {turn.name!r}" if turn.name else "the turn"
         for pattern in many(turn.trains):
             if not any(match(pattern, path) for path in used):
@@ -206,7 +211,10 @@ class Engine:
         return state.scale * now
 
     def _minibatch(self, key: Array, step: Array, r: Any) -> Batch:
-        return self.draw(key, step * self.repeats + r)
+        batch = self.draw(key, step * self.repeats + r)
+        if not getattr(self.phase.batch, "alters", False):  # looking rows up is not worth talking between devices
+            batch = replicated(batch, self.mesh)
+        return sharded(batch, self.mesh)
 
     def _noise(self, key: Array, step: Array, i: int, r: Any) -> Array:
         """The key of what is random in a turn's repeat; minibatches are drawn with the phase's own key."""
@@ -265,7 +273,7 @@ class Engine:
         def one(u: Array) -> dict:
             out = {}
             for i, turn in enumerate(self.turns):
-                drawn = self.draw_valid(key, u)
+                drawn = sharded(self.draw_valid(key, u), self.mesh)
                 net, batch = self._net(i, variables, drawn, derive(key, u), train=False)
                 out[turn.name] = scored(turn.objective(net, batch))
             return out
@@ -485,10 +493,12 @@ def start(spec: Any, phase: Phase, data: Data, variables: Vars, key: Array, capa
     return Engine(spec, phase, data, variables).start(variables, key, capacity)
 
 
-@jax.jit
-def advance(spec: Any, phase: Phase, data: Data, progress: Progress, until: Array) -> Progress:
-    """Onward to step ``until``."""
-    return Engine(spec, phase, data, progress.state.vars).advance(progress, until)
+@functools.partial(jax.jit, static_argnames="mesh")
+def advance(
+    spec: Any, phase: Phase, data: Data, progress: Progress, until: Array, mesh: Mesh | None = None
+) -> Progress:
+    """Onward to step ``until``; over a mesh, with what it is given on every device."""
+    return replicated(Engine(spec, phase, data, progress.state.vars, mesh).advance(progress, until), mesh)
 
 
 @jax.jit
