@@ -165,6 +165,7 @@ class _Loop:
     record: Record
     mesh: Mesh | None = None
     progress: Progress = None  # pyright: ignore[reportAssignmentType]
+    empty: Any = None  # 0 on the device: of a history that was read
     steps: float = 0.0
     feed: Feed | None = None
 
@@ -186,6 +187,7 @@ class _Loop:
         if stored is None:
             self.progress = tidy(start, self.spec, self.phase, self.data, variables, key, CAPACITY)
         self.data, self.progress = everywhere(self.data, self.mesh), everywhere(self.progress, self.mesh)
+        self.empty = self.progress.filled
         # going on to where one stands compiles the program and does nothing else
         jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0), self.mesh))
 
@@ -219,7 +221,7 @@ class _Loop:
         """Go on for about so long, and see how things stand."""
         began, before = time.perf_counter(), self.progress
         self.steps = self.steps or first_steps(self.phase, self.data, self.progress.state.vars.params, seconds)
-        step = int(before.state.step)
+        step = self.record.steps
         until = min(step + max(1, int(self.steps)), self._fed(step))
         self.steps, ready = min(self.steps, max(1, until - step)) if self.feed else self.steps, time.perf_counter()
         self.progress = jax.block_until_ready(self._onward(before, until))
@@ -240,17 +242,17 @@ class _Loop:
     def _read(self) -> None:
         """Move the history to the host, and note how things stand."""
         p, record = self.progress, self.record
-        outcome, filled, step = (int(v) for v in jax.device_get((p.outcome, p.filled, p.state.step)))
+        outcome, filled, step = (int(np.asarray(v)) for v in (p.outcome, p.filled, p.state.step))
         record.outcome, record.steps = Outcome(outcome), step
         if filled:
             record.extend({k: np.asarray(h)[:filled] for k, h in p.history.items()})
-            self.progress = p._replace(filled=jnp.int32(0))
+            self.progress = p._replace(filled=self.empty)
 
     def _blame(self, before: Progress) -> str:
         """Where the first number that is not finite appears: the same steps once more, up to the bad one."""
         p, bad = before, int(self.progress.bad)
         while int(p.state.step) < bad and int(p.outcome) == Outcome.RUNNING:
-            p = self._onward(p._replace(filled=jnp.int32(0)), bad)
+            p = self._onward(p._replace(filled=self.empty), bad)
         if int(p.state.step) != bad:
             return ""
         data, p = here((self.data, p))
