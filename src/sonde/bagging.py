@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._errors import ArgumentError, is_whole
+from sonde._random import checked_seed
 from sonde._types import Variables
 from sonde.artifact import Artifact
 from sonde.data import Augmented, Bootstrap, Dataset, Sampler
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
-from sonde.fitting import as_dataset, checked_seed
+from sonde.fitting import as_dataset
 from sonde.nn import Layer, Network, ensemble
 from sonde.nn.ensemble import WAYS, combined
 from sonde.nn.network import as_network, tidy

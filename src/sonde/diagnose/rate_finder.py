@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._errors import ArgumentError, inside, is_whole
+from sonde._random import checked_seed
 from sonde._types import Clock, Number
 from sonde._value import Value
 from sonde.data import Dataset
@@ -133,9 +134,7 @@ def find_rate(
         raise ArgumentError(f"low and high of find_rate must be rates, 0 < low < high; got {low!r} and {high!r}")
     if not is_whole(steps, 20):
         raise ArgumentError(f"steps of find_rate must be a whole number of at least 20; got {steps!r}")
-    if not is_whole(seed, 0) or seed >= 2**32:
-        raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
-    slow = 1 - 20 / steps
+    seed, slow = checked_seed(seed), 1 - 20 / steps
     turn = Turn(objective, _at_rate(as_optimizer(optimizer), Exponential(low, high / low, steps - 1)))
     phase = Phase(turn, as_sampler(batch), steps=steps, every=1, control=_RunsAway(slow))
     train = placed(Dataset(data.train, chunk=data.chunk))
