@@ -22,7 +22,8 @@ from sonde.data.stream import placed
 from sonde.fitting import as_dataset
 from sonde.nn import Layer, Network, ensemble
 from sonde.nn.ensemble import WAYS, combined
-from sonde.nn.network import as_network, tidy
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import as_network
 from sonde.objectives import cross_entropy
 from sonde.objectives.metrics import Score
 from sonde.run import Run, count, predictor
