@@ -702,7 +702,7 @@ def test_a_ctrl_c_that_python_can_only_report_ends_the_command_all_the_same(sond
         time.sleep(60)
 
     report, began = sys.unraisablehook, time.monotonic()
-    monkeypatch.setattr("sonde.cli.app", command)
+    monkeypatch.setattr("sonde.cli.command.app", command)
     done = sonde()
     assert time.monotonic() - began < 30
     assert (done.status, done.out, done.err) == (130, "", "sonde: interrupted\n") and sys.unraisablehook is report

@@ -17,6 +17,7 @@ RANKS = (
     ("artifact", "diagnose", "sparse", "progress", "tracking"),
     "folder",
     "run",
+    "decisions",
     "fitting",
     "bagging",
     "recipes",

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from sonde._errors import ArgumentError, is_whole
 from sonde._types import Number
 
 if TYPE_CHECKING:
@@ -31,6 +32,17 @@ def mix(x: UInt32[Array, "*shape"]) -> UInt32[Array, "*shape"]:
     x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
     x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
     return x ^ (x >> 16)
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as a plain whole number.
+
+    Raises:
+        ArgumentError: it is none, or not one of 32 bits.
+    """
+    if not is_whole(seed, 0) or seed >= 2**32:
+        raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
+    return int(seed)
 
 
 def root(seed: Any) -> Array:

@@ -13,15 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._errors import ArgumentError, is_whole
+from sonde._random import checked_seed
 from sonde._types import Variables
 from sonde.artifact import Artifact
 from sonde.data import Augmented, Bootstrap, Dataset, Sampler
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
-from sonde.fitting import as_dataset, checked_seed
+from sonde.fitting import as_dataset
 from sonde.nn import Layer, Network, ensemble
 from sonde.nn.ensemble import WAYS, combined
-from sonde.nn.network import as_network, tidy
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import as_network
 from sonde.objectives import cross_entropy
 from sonde.objectives.metrics import Score
 from sonde.run import Run, count, predictor

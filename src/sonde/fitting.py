@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
-from sonde._batch import Batch, Mean
-from sonde._errors import (
-    ArgumentError,
-    FormatError,
-    ResumeError,
-    SondeError,
-    is_whole,
-    known_options,
-    shape_of,
-)
+from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, known_options, shape_of
+from sonde._random import checked_seed
 from sonde._store import read_json
-from sonde._value import from_json, show
-from sonde.artifact import load, names_note
+from sonde._value import from_json
+from sonde.artifact import load
 from sonde.data import Augmented, Dataset
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
-from sonde.folder import FILES, OUTCOMES, begin, described, device_name, finished, read_history
-from sonde.nn import Conv, Dropout, Layer, Network, default_names, identity
+from sonde.decisions import decisions
+from sonde.folder import FILES, OUTCOMES, begin, described, finished, read_history
+from sonde.nn import Layer, Network
 from sonde.nn.network import as_network
-from sonde.objectives import Classify, Regress
-from sonde.objectives.objectives import method_of
 from sonde.progress import Lines, watcher
-from sonde.run import Run, count, predictor
+from sonde.run import Run
 from sonde.tracking import Tracker
-from sonde.train import (
-    KeepBest,
-    Observer,
-    Outcome,
-    Patience,
-    Phase,
-    Plan,
-    Record,
-    Turn,
-    as_controllers,
-    execute,
-)
+from sonde.train import KeepBest, Observer, Outcome, Phase, Plan, Record, Turn, as_controllers, execute
 from sonde.train.checkpoint import load_variables
-from sonde.train.control import aim
 from sonde.train.memory import available, estimate
 from sonde.train.parallel import every_core
 
@@ -259,7 +234,7 @@ def _carry_out(
         "train": sum(r.train_seconds for r in records),
         "total": time.perf_counter() - began,
     }
-    said = _decisions(network, prepared, data, records)
+    said = decisions(network, prepared, data, records)
     said += [line for line in (needed, *(t.failed for t in trackers)) if line]
     run = Run(network, records, plan, seed, data, said, seconds, folder)
     if folder is not None:
@@ -281,141 +256,6 @@ def _needed(net: Network, plan: Plan, data: Any, free: int | None) -> tuple[str,
         f"look: the run takes {memory}, and only {free / 1e6:,.0f} MB are free: a smaller batch or network takes less, "
         "and Dataset(..., chunk=) keeps only so many training rows on the device"
     ), True
-
-
-def _decisions(network: Network, plan: Plan, data: Dataset, records: list[Record]) -> list[str]:
-    total = sum(v.size for v in network.params.values())
-    said = [f"look: {finding}" for finding in data.findings]
-    if data.encoder is not None:
-        said += data.encoder.summary()
-        said += [f"network: {', '.join(_layers(network))}"]
-        said += [f"training: {phase.describe()}" for phase in plan.phases]
-    for i, (phase, record) in enumerate(zip(plan.phases, records, strict=False)):
-        trained = sum(network.params[path].size for path in record.trained)
-        label = f"phase {i + 1}: " if len(plan.phases) > 1 else ""
-        resting = _resting(network, record.trained)
-        verb = "rests" if len(resting) == 1 else "rest"
-        rest = "" if trained == total else f" of {total:,}; {', '.join(resting)} {verb}"
-        said.append(f"{label}trains {trained:,} parameters{rest}")
-        size, steps = min(phase.batch.size, data.train.rows), count(record.per_epoch, "step")
-        said.append(f"{label}{data.train.rows:,} rows in batches of {size}: {steps} an epoch")
-        if isinstance(phase.batch, Augmented):
-            said.append(f"{label}changes them anew each time by {', '.join(map(show, phase.batch.ops))}")
-        if phase.precision != "float32":
-            said.append(f"{label}products in {phase.precision}; weights, sums and judging in float32")
-        if record.devices > 1:
-            said.append(f"{label}shares each minibatch among {record.devices} devices")
-        keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
-        kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
-        said.append(f"{label}keeps the network of the {kept[0]}")
-    specs, gives, last = _traced(network, plan, data)
-    looks = _dropped_answers(specs, last), _axes(data.train.get("x"), specs, gives), *_bare_losses(network, plan, data)
-    said[:0] = [look for look in looks if look]
-    if names := list(default_names(network.spec)):
-        lasting = [n for n in names if any(p.startswith(n + "/") for p in network.params)]
-        said += [names_note(lasting)] if lasting else []
-    if predictor(plan) is None and "y" in data.train:
-        said.append('no metrics: its objective does not say what it predicts (predicts = "classes" or "numbers")')
-    return [*said, f"on {device_name()}"]
-
-
-def _traced(network: Network, plan: Plan, data: Dataset) -> tuple[dict[str, Any], dict[str, Any], set[str]]:
-    """The layers that the inputs go through by path, what they give, and which give the answer; none if unknown."""
-    objective = predictor(plan)
-    if not isinstance(objective, Classify | Regress):
-        return {}, {}, set()
-    specs: dict[str, Any] = {}
-    last: set[str] = set()
-
-    def trace(x: Any) -> Any:
-        net = network.bind()
-        y = method_of(net, objective.method)(x)
-        specs.update(net._frame.specs)
-        last.update(path for path, made in net.outputs().items() if made is y)  # at rest dropout gives what it is given
-        return net.outputs()
-
-    return specs, jax.eval_shape(trace, data.train["x"][:1]), last
-
-
-def _axes(x: Any, specs: dict[str, Any], gives: dict[str, Any]) -> str:
-    """What to say where a convolution takes what looks like images for series, or their height for channels."""
-    path = next((path for path, layer in specs.items() if isinstance(layer, Conv) and path in gives), None)
-    if path is None or not isinstance(x, np.ndarray):
-        return ""
-    shape, axes = x.shape[1:], len(gives[path].shape)
-    if len(shape) == 2 and shape[0] == shape[1] >= 8 and axes == 3:
-        return (
-            f"look: {path} takes a row of x {list(shape)} for a series of {shape[0]} steps with {shape[1]} channels; "
-            f"of grey images, begin the network with nn.Reshape({shape[0]}, {shape[1]}, 1)"
-        )
-    if len(shape) == 3 and shape[0] in (1, 3) and shape[1] == shape[2] > 3 and axes == 4:
-        return (
-            f"look: {path} takes a row of x {list(shape)} for {shape[0]} x {shape[1]} pixels with {shape[2]} channels; "
-            "channels are the last axis, so give np.moveaxis(x, 1, -1)"
-        )
-    return ""
-
-
-def _bare_losses(network: Network, plan: Plan, data: Dataset) -> list[str]:
-    """What to say of objectives of one's own whose loss is a mean that counts rows which only fill up a batch."""
-    said = []
-    for phase in plan.phases:
-        full = not any(part.rows % min(phase.batch.size, part.rows) for part in data.splits.values())
-        if full and "weight" not in data.train:
-            continue
-        for term in [t for turn in phase.turns for t in getattr(turn.objective, "terms", (turn.objective,))]:
-            if type(term).__module__.partition(".")[0] != __name__.partition(".")[0] and _is_bare(network, term, data):
-                said.append(
-                    f"look: {type(term).__name__} gives a bare number of rows, in which those of weight 0, which only "
-                    "fill up a batch, count like others; give batch.mean(one entry a row)"
-                )
-    return said
-
-
-def _is_bare(network: Network, objective: Any, data: Dataset) -> bool:
-    """Whether an objective calls the network, and yet a part of its loss is no `Mean`."""
-    bare = False
-
-    def trace(columns: Any, key: Any) -> Any:
-        nonlocal bare
-        net = network.bind(key, train=True)
-        out = objective(net, Batch.of(columns))
-        parts = out[0] if type(out) is tuple else out
-        parts = parts.values() if isinstance(parts, dict) else [parts]
-        bare = bool(net._frame.used) and not all(isinstance(part, Mean) for part in parts)
-        return 0
-
-    try:
-        jax.eval_shape(trace, {name: column[:2] for name, column in data.train.items()}, jax.random.key(0))
-    except Exception:  # it may need more rows, or others, than these
-        return False
-    return bare
-
-
-def _dropped_answers(specs: dict[str, Any], last: set[str]) -> str:
-    """What to say where the last thing that the network does is to leave some of its answers out; "" elsewhere."""
-    for path, layer in ((path, specs[path]) for path in specs if path in last):
-        if isinstance(layer, Dropout) and layer.rate > 0:
-            return (
-                f"look: the network ends with {path}, {layer}, which while training makes some of its answers 0; "
-                "dropout is for inputs and hidden layers, so put it before the last layer that has weights"
-            )
-    return ""
-
-
-def _layers(network: Network) -> list[str]:
-    """Each layer by its kind and its first field: ``Dense(128) relu``."""
-    told = []
-    for layer in getattr(network.spec, "layers", ()) or (network.spec,):
-        fields = [getattr(layer, f.name) for f in dataclasses.fields(layer)]
-        first = show(fields[0]) if fields and isinstance(fields[0], int | float) else ""
-        function = getattr(layer, "activation", identity)
-        told.append(f"{type(layer).__name__}({first})" + (f" {show(function)}" if function is not identity else ""))
-    return told
-
-
-def _resting(network: Network, trained: tuple[str, ...]) -> list[str]:
-    return sorted({p.rpartition("/")[0] for p in network.params if p not in trained})
 
 
 def _as_observers(given: Any) -> tuple[Observer, ...]:
@@ -443,14 +283,3 @@ def as_dataset(data: Any) -> Dataset:
 
 def _shortly(given: Any) -> str:
     return shape_of(given) if hasattr(given, "shape") else type(given).__name__
-
-
-def checked_seed(seed: Any) -> int:
-    """A seed as a plain whole number.
-
-    Raises:
-        ArgumentError: it is none, or not one of 32 bits.
-    """
-    if not is_whole(seed, 0) or seed >= 2**32:
-        raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
-    return int(seed)

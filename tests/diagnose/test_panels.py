@@ -5,16 +5,8 @@ import pytest
 from PIL import Image
 
 from sonde._errors import DataError, ShapeError
-from sonde.diagnose import image_panels, line_panels, panels, tiled
-from sonde.diagnose.pictures import DPI
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are saved meanwhile."""
-    kept, save = [], panels._save
-    monkeypatch.setattr(panels, "_save", lambda figure, path: (kept.append(figure), save(figure, path))[1])
-    return kept
+from sonde.diagnose import image_panels, line_panels, tiled
+from sonde.diagnose.pictures.figure import DPI
 
 
 def test_curves_are_drawn_where_they_are_and_look_the_same_in_every_panel(figures, rng, tmp_path):

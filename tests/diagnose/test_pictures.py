@@ -11,17 +11,9 @@ from PIL import Image
 from sklearn.metrics import r2_score
 
 from sonde._errors import ArgumentError, DataError, ShapeError, SourceError
-from sonde.diagnose import pictures
-from sonde.diagnose.pictures import (
-    COLORS,
-    DPI,
-    MARKERS,
-    confusion,
-    learning_curves,
-    mistakes,
-    predictions,
-    scatter_panels,
-)
+from sonde.diagnose.pictures import confusion, learning_curves, mistakes, predictions, scatter_panels
+from sonde.diagnose.pictures.figure import COLORS, DPI, MARKERS
+from sonde.diagnose.pictures.misclassified import percent
 
 
 @pytest.fixture
@@ -29,14 +21,6 @@ def rng():
     seed = np.random.SeedSequence().entropy
     print(f"seed {seed}")
     return np.random.default_rng(seed)
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that are saved meanwhile, to ask them what they show."""
-    kept, save = [], pictures._save
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: (kept.append(figure), save(figure, path))[1])
-    return kept
 
 
 def history(rounds):
@@ -253,7 +237,7 @@ def test_the_surest_mistakes_come_first(shape, dtype, figures, rng, tmp_path):
     assert inked(mistakes(images, labels, predicted, p, "abcde", tmp_path / "m.png", most=9))
     surest = sorted(np.flatnonzero(labels != predicted), key=lambda i: -p[i].max())[:9]
     assert [ax.get_title() for ax in figures[0].axes] == [
-        f"true {'abcde'[labels[i]]}, said {'abcde'[predicted[i]]} ({pictures._percent(p[i].max())})"
+        f"true {'abcde'[labels[i]]}, said {'abcde'[predicted[i]]} ({percent(p[i].max())})"
         for i in surest
     ]
     assert inches(tmp_path / "m.png") == pytest.approx([3 * 1.75, 3 * 1.74 + 0.3], abs=1 / DPI)
@@ -264,7 +248,7 @@ def test_the_surest_mistakes_come_first(shape, dtype, figures, rng, tmp_path):
 
 def test_sure_is_not_certain():
     for share, text in {1.0: "100 %", 0.9999: ">99 %", 0.99: "99 %", 0.5: "50 %", 0.004: "0 %"}.items():
-        assert pictures._percent(share) == text
+        assert percent(share) == text
 
 
 def test_no_mistakes_is_said(figures, rng, tmp_path):

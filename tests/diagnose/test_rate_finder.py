@@ -12,7 +12,7 @@ import sonde as sd
 from sonde import nn, optim
 from sonde._errors import ArgumentError
 from sonde.data import Dataset, InOrder
-from sonde.diagnose import find_rate, rate_finder
+from sonde.diagnose import find_rate
 from sonde.objectives import half_squared_error
 
 ROWS = 40
@@ -172,19 +172,17 @@ def test_what_else_is_refused(line):
         )
 
 
-def test_a_picture_shows_the_losses_over_a_logarithmic_rate_and_the_suggestion(line, monkeypatch, tmp_path):
+def test_a_picture_shows_the_losses_over_a_logarithmic_rate_and_the_suggestion(line, figures, tmp_path):
     data, curvature = line
     low, high = 1e-3 / curvature, 100 / curvature
     found = find_rate(PARABOLA, data, sd.Regress(), sd.SGD(), low, high, steps=40, batch=InOrder(ROWS))
-    kept, save = [], rate_finder._save
-    monkeypatch.setattr(rate_finder, "_save", lambda figure, path: (kept.append(figure), save(figure, path))[1])
     with Image.open(found.draw(tmp_path / "rates.png")) as image:
         assert image.format == "PNG"
-    (ax,) = kept[0].axes
+    (ax,) = figures[0].axes
     assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlabel()) == ("log", "log", "rate")
     each, mean, smallest, suggested = ax.lines
     np.testing.assert_array_equal(each.get_data(), [found.rates, found.losses])
     np.testing.assert_array_equal(mean.get_data(), [found.rates, found.smoothed])
     assert smallest.get_xdata()[0] == pytest.approx(10 * found.suggestion)
     assert set(suggested.get_xdata()) == {found.suggestion}
-    assert len(kept[0].legends[0].get_texts()) == 4
+    assert len(figures[0].legends[0].get_texts()) == 4

@@ -6,15 +6,13 @@ import pytest
 import sonde as sd
 from sonde import data
 from sonde._errors import ArgumentError, ShapeError
-from sonde.diagnose import draw_augmented, sheet
+from sonde.diagnose import draw_augmented
 
 
-def test_a_line_for_each_operation_begins_with_the_image_as_it_is(monkeypatch, tmp_path):
-    kept, save = [], sheet._save
-    monkeypatch.setattr(sheet, "_save", lambda figure, path: (kept.append(figure), save(figure, path))[1])
+def test_a_line_for_each_operation_begins_with_the_image_as_it_is(figures, tmp_path):
     digits = data.load("digits")
     path = draw_augmented(digits, (data.Flip(1.0), data.Shift(1)), tmp_path / "sheet.png", row=3, draws=2)
-    axes = np.array(kept[0].axes).reshape(3, 3)
+    axes = np.array(figures[0].axes).reshape(3, 3)
     assert path.exists() and [line[1].get_title("left") for line in axes][2] == "all, in order"
     for line in axes:
         np.testing.assert_array_equal(line[0].images[0].get_array(), digits.train.x[3])

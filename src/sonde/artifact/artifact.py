@@ -19,7 +19,7 @@ from sonde._value import from_json, to_json
 from sonde.data import Encoder, table_of
 from sonde.data.mapping import pieces
 from sonde.nn import Layer, Network, default_names, softmax
-from sonde.nn.network import layers
+from sonde.nn.summary import layers
 from sonde.objectives.losses import MEANS, mean_of
 from sonde.objectives.measures import logits_of
 from sonde.objectives.metrics import Score, classification_metrics, regression_metrics

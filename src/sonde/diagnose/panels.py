@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sonde._errors import DataError, ShapeError, shape_of
-from sonde.diagnose.pictures import COLORS, MARKERS, PathLike, _drawn, _grid, _save, _scale
+from sonde.diagnose.pictures.figure import COLORS, MARKERS, PathLike, frame, grid, rule, save, set_scale, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,14 +59,14 @@ def line_panels(
         checked.append((title, drawn, across, up))
     if not any(drawn for _, drawn, _, _ in checked):
         raise DataError("line_panels takes at least one panel with a curve")
-    return _save(_draw_lines(checked, losses, same_scale, equal), path)
+    return save(_draw_lines(checked, losses, same_scale, equal), path)
 
 
-@_drawn
+@styled
 def _draw_lines(
     panels: list[tuple[str, dict[str, tuple], str, str]], losses: bool, same_scale: bool, equal: bool
 ) -> Figure:
-    figure, axes = _grid(len(panels), min(len(panels), 3), 3.4, 2.8, right=1.5)
+    figure, axes = grid(len(panels), min(len(panels), 3), 3.4, 2.8, right=1.5)
     labels = list(dict.fromkeys(label for _, curves, _, _ in panels for label in curves))
     handles: dict[str, Any] = {}
     for ax, (title, curves, across, up) in zip(axes, panels, strict=True):
@@ -79,11 +79,10 @@ def _draw_lines(
         ax.set_xlabel(across)
         ax.set_ylabel(up)
         if losses and curves:
-            _scale(ax, "loss", np.concatenate([y for _, y, _ in curves.values()]))
+            set_scale(ax, "loss", np.concatenate([y for _, y, _ in curves.values()]))
         if equal:
             ax.set_aspect("equal", adjustable="datalim")
-        ax.grid(True, color="#DDDDDD", linewidth=0.6)
-        ax.set_axisbelow(True)
+        rule(ax)
         if same_scale and ax is not axes[0]:
             ax.sharex(axes[0])
             ax.sharey(axes[0])
@@ -127,26 +126,23 @@ def image_panels(images: Mapping[str, Any], path: PathLike, across: int = 4, wid
         checked[name] = x
     if not checked:
         raise DataError("image_panels takes at least one image")
-    return _save(_draw_images(checked, across, width), path)
+    return save(_draw_images(checked, across, width), path)
 
 
-@_drawn
+@styled
 def _draw_images(images: dict[str, np.ndarray], across: int, width: float | None) -> Figure:
     tall = max(x.shape[0] / x.shape[1] for x in images.values())
     lines = 1 + max(name.count("\n") for name in images)
     width = width or (1.9 if max(max(x.shape[:2]) for x in images.values()) <= 150 else 3.8)
     height = (width - 0.15) * min(tall, 2.0) + 0.16 * lines
-    figure, axes = _grid(len(images), min(len(images), across), width, height)
+    figure, axes = grid(len(images), min(len(images), across), width, height)
     for ax, (name, x) in zip(axes, images.items(), strict=True):
         reach = float(np.abs(x).max()) or 1.0
         signed = x.ndim == 2 and x.min() < 0
         shades = {"cmap": "PuOr", "vmin": -reach, "vmax": reach} if signed else {"cmap": "gray_r", "vmin": 0.0}
         ax.imshow(x, interpolation="nearest", **({"vmax": reach} | shades if x.ndim == 2 else {}))
         ax.set_title(name, fontsize=8)
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.spines[:].set_visible(True)
-        ax.spines[:].set_color("#BBBBBB")
+        frame(ax)
     return figure
 
 

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._errors import ArgumentError, inside, is_whole
+from sonde._random import checked_seed
 from sonde._types import Clock, Number
 from sonde._value import Value
 from sonde.data import Dataset
 from sonde.data.sampling import as_sampler
 from sonde.data.stream import placed
-from sonde.diagnose.pictures import COLORS, PathLike, _drawn, _figure, _save, _scale
+from sonde.diagnose.pictures.figure import COLORS, PathLike, blank, save, set_scale, styled
 from sonde.nn import Layer, Network
 from sonde.nn.network import as_network
 from sonde.optim import Exponential, Optax, Wrapped, as_optimizer
@@ -69,7 +70,7 @@ class RateTest:
         Raises:
             SourceError: if the file cannot be written.
         """
-        return _save(_draw_test(self), path)
+        return save(_draw_test(self), path)
 
 
 def find_rate(
@@ -133,9 +134,7 @@ def find_rate(
         raise ArgumentError(f"low and high of find_rate must be rates, 0 < low < high; got {low!r} and {high!r}")
     if not is_whole(steps, 20):
         raise ArgumentError(f"steps of find_rate must be a whole number of at least 20; got {steps!r}")
-    if not is_whole(seed, 0) or seed >= 2**32:
-        raise ArgumentError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}")
-    slow = 1 - 20 / steps
+    seed, slow = checked_seed(seed), 1 - 20 / steps
     turn = Turn(objective, _at_rate(as_optimizer(optimizer), Exponential(low, high / low, steps - 1)))
     phase = Phase(turn, as_sampler(batch), steps=steps, every=1, control=_RunsAway(slow))
     train = placed(Dataset(data.train, chunk=data.chunk))
@@ -197,9 +196,9 @@ def _smoothed(losses: np.ndarray, slow: float) -> np.ndarray:
     return np.asarray(means)
 
 
-@_drawn
+@styled
 def _draw_test(test: RateTest) -> Figure:
-    figure = _figure(6.4, 3.3)
+    figure = blank(6.4, 3.3)
     ax = figure.add_subplot()
     ax.plot(test.rates, test.losses, color="#BBBBBB", linewidth=0.9, label="minibatches")
     ax.plot(test.rates, test.smoothed, color=COLORS[0], linewidth=1.8, label="moving mean")
@@ -208,7 +207,7 @@ def _draw_test(test: RateTest) -> Figure:
     words = f"suggestion {test.suggestion:.2g}"
     ax.axvline(test.suggestion, color=COLORS[1], linestyle="--", linewidth=1.4, label=words)
     ax.set_xscale("log")
-    _scale(ax, "loss", test.losses)
+    set_scale(ax, "loss", test.losses)
     ax.set_xlabel("rate")
     ax.set_ylabel("loss")
     figure.legend(loc="outside upper left", ncols=4, frameon=False)

@@ -15,7 +15,7 @@ from sonde._value import show
 from sonde.data.augmented import Augmented, as_ops
 from sonde.data.dataset import Dataset
 from sonde.data.sampling import InOrder
-from sonde.diagnose.pictures import PathLike, _drawn, _figure, _save
+from sonde.diagnose.pictures.figure import PathLike, blank, frame, save, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,26 +64,23 @@ def draw_augmented(data: Dataset, ops: Any, path: PathLike, row: int = 0, draws:
     for i, (name, group) in enumerate(lines):
         drawn: Batch = Augmented(InOrder(draws), group).prepare(many).over(many)(jax.random.key(seed), jnp.int32(i))
         sheet.append((name, [plain, *np.asarray(drawn.x)]))
-    return _save(_draw_sheet(sheet), path)
+    return save(_draw_sheet(sheet), path)
 
 
-@_drawn
+@styled
 def _draw_sheet(sheet: list[tuple[str, list[np.ndarray]]]) -> Figure:
     plain = sheet[0][1][0]
     across, tall = len(sheet[0][1]), plain.shape[0] / plain.shape[1]
-    figure = _figure(0.95 * across, len(sheet) * (0.9 * min(tall, 2.0) + 0.3) + 0.1)
+    figure = blank(0.95 * across, len(sheet) * (0.9 * min(tall, 2.0) + 0.3) + 0.1)
     axes = figure.subplots(len(sheet), across, squeeze=False)
     top = float(plain.max()) or 1.0
     for line, (name, images) in zip(axes, sheet, strict=True):
-        for k, (ax, image) in enumerate(zip(line, images, strict=True)):
+        for ax, image in zip(line, images, strict=True):
             image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
             how = {"cmap": "gray_r", "vmin": 0.0, "vmax": top} if image.ndim == 2 else {}
             ax.imshow(np.clip(image, 0, None) if image.ndim == 2 else image, interpolation="nearest", **how)
-            ax.set_xticks([])
-            ax.set_yticks([])
-            ax.spines[:].set_visible(True)
-            ax.spines[:].set_color("black" if k == 0 else "#BBBBBB")
-            ax.spines[:].set_linewidth(1.6 if k == 0 else 0.8)
+            frame(ax)
+        line[0].spines[:].set(color="black", linewidth=1.6)
         line[0].set_title("as it is", fontsize=8, loc="left")
         line[1].set_title(name, fontsize=8, loc="left").set_in_layout(False)  # as wide as it likes
     return figure

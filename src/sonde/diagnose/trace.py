@@ -17,7 +17,9 @@ from sonde._html import table
 from sonde._tree import parent
 from sonde._types import Array, Variables
 from sonde._value import Value, show
-from sonde.nn.network import Bound, Network, tidy
+from sonde.nn.bound import Bound
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import Network
 from sonde.nn.scope import Frame, Scope, everywhere, nowhere
 from sonde.objectives import Objective
 

@@ -21,6 +21,8 @@ from sonde.nn.activations import (
 )
 from sonde.nn.attention import Attention
 from sonde.nn.autoencoder import Autoencoder
+from sonde.nn.bound import Bound
+from sonde.nn.build import build
 from sonde.nn.combine import Function, Parallel, Residual, Sequential, Shared, default_names
 from sonde.nn.conv import Conv, ConvTranspose, LocallyConnected
 from sonde.nn.dense import Dense, Flatten, Reshape, Scale
@@ -46,7 +48,8 @@ from sonde.nn.initializers import (
     ones,
     zeros,
 )
-from sonde.nn.network import Bound, Layer, Network, build
+from sonde.nn.layer import Layer
+from sonde.nn.network import Network
 from sonde.nn.noise import Dropout, GaussianNoise, MaskNoise, SaltPepper
 from sonde.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from sonde.nn.perturbed import DropConnect, WeightNoise

@@ -13,7 +13,7 @@ from sonde._errors import ArgumentError, ShapeError, check_whole, shape_of
 from sonde._types import Array
 from sonde.nn.dense import Dense
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 from sonde._errors import ArgumentError
 from sonde._types import Part
 from sonde.nn.combine import as_layer
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 

@@ -13,7 +13,7 @@ from sonde._errors import ArgumentError, ShapeError, shape_of
 from sonde._types import Part
 from sonde._value import Value, show
 from sonde.nn.activations import meant
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 

@@ -14,7 +14,7 @@ from sonde._errors import ArgumentError, ShapeError, check_whole, is_whole, shap
 from sonde._types import Number
 from sonde.nn.activations import identity, log_softmax, meant, softmax
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from sonde._errors import ArgumentError, ShapeError, check_whole, shape_of
 from sonde.nn.initializers import Initializer, Normal
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from sonde._batch import Padded
 from sonde._errors import ArgumentError, ShapeError, shape_of
 from sonde._value import show
 from sonde.nn.combine import _Container, as_layer
-from sonde.nn.network import Layer, Network
+from sonde.nn.layer import Layer
+from sonde.nn.network import Network
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from sonde.nn.activations import identity
 from sonde.nn.combine import Sequential, _Container
 from sonde.nn.conv import LocallyConnected
 from sonde.nn.initializers import zeros
-from sonde.nn.network import Layer, Network
+from sonde.nn.layer import Layer
+from sonde.nn.network import Network
 from sonde.nn.norm import BatchNorm
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from sonde._errors import ArgumentError, ShapeError, check_interval, shape_of
 from sonde._random import bernoulli, normal, uniform
 from sonde._types import Number
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

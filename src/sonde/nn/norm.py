@@ -10,7 +10,7 @@ from jax import lax
 from sonde._errors import ShapeError, check_interval, check_whole, shape_of
 from sonde._types import Number
 from sonde.nn.initializers import ones, zeros
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

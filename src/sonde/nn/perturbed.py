@@ -12,7 +12,7 @@ from sonde._random import bernoulli, derive, normal
 from sonde._tree import match, under
 from sonde._types import Number, Part
 from sonde.nn.combine import as_layer
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

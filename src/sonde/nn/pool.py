@@ -12,7 +12,7 @@ from sonde._batch import Padded
 from sonde._errors import ArgumentError, ShapeError
 from sonde._types import Array
 from sonde.nn.dense import check_floats
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 from sonde.nn.windows import Grid, Padding, Sizes, along, check_sizes, grid, space_of, windows
 

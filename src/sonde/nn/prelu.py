@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from sonde._errors import ArgumentError
 from sonde.nn.initializers import Constant, Initializer
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from sonde._errors import ArgumentError, nearest
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 
 L = TypeVar("L", bound=Layer)
 

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from sonde._batch import Padded
-from sonde._errors import ArgumentError, LayerError, PathError, ShapeError, SondeError, shape_of, spare
+from sonde._errors import ArgumentError, LayerError, PathError, ShapeError, SondeError, shape_of
 from sonde._random import derive
 from sonde._types import Array, Variables
 from sonde._value import Value
+from sonde.nn.mistakes import located
 
 
 def _trace() -> Any:
@@ -340,40 +341,6 @@ def _one_name_one_layer(first: Any, second: Any, path: str) -> None:
             f"two different layers are called {path!r}: {first} and {second}. "
             "The same name is the same layer; give one of them another name"
         )
-
-
-FORWARD_MODE = (
-    "has a fast gradient of its own, which forward mode (jvp, jacfwd, hessian) cannot go through. Build it from "
-    "nn.replace_all(spec, plain_gradient=True), or use reverse mode (grad, vjp, jacrev)"
-)
-
-
-def is_forward_mode(error: Exception) -> bool:
-    """Whether forward mode met a gradient that is for reverse mode only."""
-    return isinstance(error, TypeError) and "custom_vjp" in str(error)
-
-
-def located(error: Exception, path: str, layer: Any, xs: tuple) -> Exception:
-    """An error with the layer it happened in and what the layer was given, without the frames of JAX."""
-    where = f"  in {path}: {layer} on {', '.join(map(shape_of, xs)) or 'nothing'}"
-    frames = error.__traceback__
-    while frames is not None and frames.tb_next is not None:
-        frames = frames.tb_next
-    if is_forward_mode(error):
-        error = LayerError(f"{path} {FORWARD_MODE}").with_traceback(spare(error))
-    inside_jax = frames is not None and "/jax/" in frames.tb_frame.f_code.co_filename.replace("\\", "/")
-    if inside_jax and not isinstance(error, SondeError):
-        first = str(error).strip().split("\n")[0].rstrip(".")
-        error = LayerError(f"{path}: {first}").with_traceback(spare(error))
-        error.add_note("  Check the shape and type of what reaches this layer.")
-    error.add_note(where)
-    mine = isinstance(layer, Value) and getattr(layer, "padded", "") == "itself"
-    if mine and not isinstance(error, SondeError) and any(isinstance(x, Padded) for x in xs):
-        error.add_note(
-            "  It was handed sequences as they are, values and lengths. If it treats every step alone, say so in its "
-            'class, padded = "steps"; if it cannot take them, padded = "refused".'
-        )
-    return error
 
 
 def _initial(path: str, init: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sonde._errors import ArgumentError, FormatError, ResumeError, SondeError, check_whole, nearest
+from sonde._random import checked_seed
 from sonde._store import read_json, write_json
 from sonde._value import KINDS, Value, from_json, to_json
 from sonde.data import Dataset
-from sonde.fitting import checked_seed, fit, resume
+from sonde.fitting import fit, resume
 from sonde.folder import FILES, device_name, strict, versions
 from sonde.nn import Layer
 from sonde.run import Run

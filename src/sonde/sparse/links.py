@@ -29,7 +29,7 @@ from sonde.nn import (
     Sequential,
     Upsample,
 )
-from sonde.nn.network import Bound
+from sonde.nn.bound import Bound
 
 FORM = (Flatten, MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, Upsample)
 """Layers that keep channels apart and make a constant of a constant."""
