@@ -1,4 +1,4 @@
-"""What sharing minibatches among cores gains, and whether it is chosen where it gains: ``python -m benchmarks.sharing``.
+"""What sharing minibatches among cores gains, and whether it is chosen there: ``python -m benchmarks.sharing``.
 
 Milliseconds of a training step (Adam, made-up rows) on one core's device and with the rows shared among all.
 """

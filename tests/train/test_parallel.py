@@ -160,7 +160,10 @@ PROGRAMS = {
     "first": ("sd.train.every_core()", "cores()"),
     "after JAX began": ("jax.numpy.ones(3); sd.train.every_core()", "1"),
     "told otherwise": ("jax.config.update('jax_num_cpu_devices', 3); sd.train.every_core()", "3"),
-    "told by a flag": ("os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=3'; sd.train.every_core()", "3"),
+    "told by a flag": (
+        "os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=3'; sd.train.every_core()",
+        "3",
+    ),
     "only imported": ("pass", "1"),
 }
 

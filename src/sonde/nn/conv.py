@@ -16,7 +16,7 @@ from sonde.nn.activations import identity
 from sonde.nn.convolve import convolve, to_input
 from sonde.nn.dense import check_affine, check_floats
 from sonde.nn.initializers import Initializer, glorot_uniform, zeros
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.scope import Scope
 from sonde.nn.windows import Padding, Sizes, along, check_sizes, grid, space_of, windows
 

@@ -14,7 +14,7 @@ from sonde._random import derive
 from sonde._types import Array, Number, Part
 from sonde.nn.activations import tanh
 from sonde.nn.initializers import Initializer, Orthogonal, glorot_uniform, zeros
-from sonde.nn.network import Layer
+from sonde.nn.layer import Layer
 from sonde.nn.recurrence import carried, gru_back, gru_step, lstm_back, lstm_step, scanned
 from sonde.nn.scope import Scope
 

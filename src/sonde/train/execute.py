@@ -24,7 +24,8 @@ from jax.sharding import Mesh
 
 from sonde._random import derive, root
 from sonde._store import cache_folder
-from sonde.nn.network import Network, tidy
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import Network
 from sonde.train import checkpoint
 from sonde.train.control import Outcome, TimeBudget
 from sonde.train.feed import Feed, is_stream
@@ -192,7 +193,7 @@ class _Loop:
         jax.block_until_ready(tidy(advance, self.spec, self.phase, self.data, self.progress, np.int32(0), self.mesh))
 
     def _arrange(self, variables: Vars, resumed: bool) -> None:
-        """Find out what trains, and on how many devices: where a run goes on, on as many as before if they are there."""
+        """Find out what trains, and on how many devices: on as many as before, where a run goes on."""
         engine = tidy(Engine, self.spec, self.phase, self.data, variables)
         self.record.trained = tuple(sorted(engine.trained))
         numbers = sum(variables.params[path].size for path in engine.trained)

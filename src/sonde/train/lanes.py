@@ -12,7 +12,8 @@ import numpy as np
 
 from sonde._errors import ArgumentError
 from sonde._random import root
-from sonde.nn.network import Network, tidy
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import Network
 from sonde.train.execute import compilation_cache
 from sonde.train.feed import is_stream
 from sonde.train.parallel import cores

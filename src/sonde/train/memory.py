@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from sonde._random import derive, root
-from sonde.nn.network import Network, tidy
+from sonde.nn.mistakes import tidy
+from sonde.nn.network import Network
 from sonde.train.feed import is_stream
 from sonde.train.plan import Phase, Plan
 from sonde.train.step import Data, Engine, Vars, grown, start

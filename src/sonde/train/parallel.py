@@ -17,6 +17,7 @@ import os
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -43,8 +44,8 @@ def every_core() -> None:
         >>> import sonde as sd
         >>> sd.train.every_core()             # before anything else that uses JAX
     """
-    told = jax.config.jax_num_cpu_devices > 0 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    if not told and cores() > 1:
+    by_flag = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if not by_flag and getattr(jax.config, "jax_num_cpu_devices", 0) < 1 < cores():
         try:
             jax.config.update("jax_num_cpu_devices", cores())
         except RuntimeError:  # it has begun: there is one device, and everything works on it
@@ -52,7 +53,7 @@ def every_core() -> None:
 
 
 def operations(program: Any, carried: bool = False) -> float:
-    """Multiplications and additions in the convolutions of a program of JAX, and in loops with a derivative of their own.
+    """Multiplications and additions of a program of JAX, in convolutions and in loops with a derivative of their own.
 
     Other products are left out: those of dense layers use all cores anyway, and a loop with JAX's derivative, such as
     that of `nn.RNN`, would add its gradients up at every turn.
@@ -111,7 +112,7 @@ def everywhere(tree: Any, mesh: Mesh | None) -> Any:
     whole = NamedSharding(mesh, PartitionSpec())
 
     def put(leaf: Any) -> Any:
-        plain = shared and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        plain = shared and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         return jax.device_put(np.asarray(leaf) if plain else leaf, whole)
 
     return jax.tree.map(put, tree)

@@ -23,7 +23,8 @@ from sonde._errors import PathError, nearest
 from sonde._random import derive, root
 from sonde._tree import Patterns, many, match, parent, pick, split
 from sonde._types import Array, Clock, Variables
-from sonde.nn.network import Bound, Network, grow
+from sonde.nn.bound import Bound
+from sonde.nn.network import Network, grow
 from sonde.nn.scope import Frame, Missing, nowhere
 from sonde.train.control import Outcome, Report
 from sonde.train.layout import in_products, is_elementwise, turned, turned_back
