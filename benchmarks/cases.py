@@ -49,6 +49,7 @@ class Case:
     shape: tuple[int, ...]  # of a row of x
     rows: int
     momentum: float = 0.0  # of "sgd"
+    kept: float = 0.9  # of the running averages of batch normalization, at each step
     augment: bool = False  # windows of the image with a border of 4, half of them mirrored, anew for each row
     wanted: float = 1.0  # seconds of the best peer / Sonde's
     seed: int = 0  # of the initial weights
@@ -88,7 +89,7 @@ CASES = {
         ),
         Case(
             "wide", "784-3x1000-10, sigmoid, batch 128", dense(*[1000] * 3, 10, activation="sigmoid"), "softmax",
-            "sgd", 0.5, 128, 1, "mnist", (784,), 10_240, wanted=1.35,
+            "sgd", 0.1, 128, 1, "mnist", (784,), 10_240, wanted=1.35,
         ),
         Case(
             "cnn", "5x5x32, pool, 5x5x64, pool, 256, 10, batch 64", (*CNN, *dense(256, 10, activation="relu")),
@@ -96,7 +97,7 @@ CASES = {
         ),
         Case(
             "resnet", "ResNet-20 on 32x32x3, augmented, batch 64", (*RESNET_20, ("dense", 10, "identity")), "softmax",
-            "sgd", 0.05, 64, 1, "color", (32, 32, 3), 640, momentum=0.9, augment=True, wanted=1.2,
+            "sgd", 0.03, 64, 1, "color", (32, 32, 3), 640, momentum=0.9, kept=0.5, augment=True, wanted=1.2,
         ),
         Case(
             "lstm", "28 steps of 28, 128 units, batch 64", (("lstm", 128), ("dense", 10, "identity")), "softmax",
@@ -124,19 +125,21 @@ def walk(case: Case) -> Iterator[tuple[int, str, tuple, tuple[int, ...], tuple[i
 
 
 def initial(case: Case) -> dict[str, np.ndarray]:
-    """He-normal kernels of shape [..., inputs, outputs] and zero biases by layer: `0/kernel`, `0/bias`, ...
+    """Normal kernels of shape [..., inputs, outputs] and zero biases by layer: `0/kernel`, `0/bias`, ...
 
-    Kernels of an LSTM hold the gates i, f, g, o side by side. Normalization starts as 1 and 0 on every side.
+    The variance is 2 / inputs (He), and 16 / inputs before a sigmoid, whose slope is at most a fourth. Kernels of an
+    LSTM hold the gates i, f, g, o side by side. Normalization starts as 1 and 0 on every side.
     """
     rng, made = np.random.default_rng(case.seed), {}
 
-    def kernel(*sizes: int) -> np.ndarray:
-        return (rng.standard_normal(sizes) * math.sqrt(2 / math.prod(sizes[:-1]))).astype(np.float32)
+    def kernel(*sizes: int, gain: int = 2) -> np.ndarray:
+        return (rng.standard_normal(sizes) * math.sqrt(gain / math.prod(sizes[:-1]))).astype(np.float32)
 
     for i, kind, options, before, after in walk(case):
         inputs, outputs = before[-1], after[-1]
         if kind == "dense":
-            made |= {f"{i}/kernel": kernel(inputs, outputs), f"{i}/bias": np.zeros(outputs, np.float32)}
+            gain = 16 if options[1] == "sigmoid" else 2
+            made |= {f"{i}/kernel": kernel(inputs, outputs, gain=gain), f"{i}/bias": np.zeros(outputs, np.float32)}
         elif kind == "conv":
             size = options[1]
             made |= {f"{i}/kernel": kernel(size, size, inputs, outputs), f"{i}/bias": np.zeros(outputs, np.float32)}
@@ -187,7 +190,7 @@ def arrays(case: Case) -> tuple[dict[str, np.ndarray], str]:
     elif case.data == "color":
         x, y, source = _colored(case.rows)
     else:
-        x, y, source = _mnist(case.rows)
+        x, y, source = mnist(case.rows)
     x = x.reshape(case.rows, *case.shape)
     assert x.dtype == np.float32
     return {"x": x, "y": y, **initial(case)}, source
@@ -200,11 +203,11 @@ def _colored(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     colors, places = rng.random((10, 3)), rng.integers(8, 24, (10, 2))
     at = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"), -1)
     away = ((at[None] - places[y][:, None, None]) ** 2).sum(-1)
-    x = np.exp(-away / 40)[..., None] * colors[y][:, None, None] + 0.3 * rng.standard_normal((rows, 32, 32, 3))
+    x = np.exp(-away / 100)[..., None] * colors[y][:, None, None] + 0.1 * rng.standard_normal((rows, 32, 32, 3))
     return x.astype(np.float32), y.astype(np.int32), "made-up color images"
 
 
-def _mnist(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
+def mnist(rows: int) -> tuple[np.ndarray, np.ndarray, str]:
     """The first `rows` training images in 0..1, or made-up ones of that shape where there is no MNIST."""
     for folder in filter(None, (os.environ.get("SONDE_DATA"), ROOT.parent / "shared" / "data")):
         images = Path(folder) / "mnist" / "train-images-idx3-ubyte.gz"

@@ -9,13 +9,13 @@ which what is fixed counts.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.questions import ask, program
+from benchmarks.machine import status
+from benchmarks.peers import OURS, program
 
 SIZES = {
     "rows": [(n, 256, 2) for n in (5_000, 20_000, 80_000, 320_000, 1_280_000)],
@@ -38,9 +38,8 @@ def ours(rows: int, width: int, depth: int) -> dict:
     fit()
     seconds = [fit().seconds["train"] for _ in range(3)]
     weights = INPUTS * width + (depth - 1) * width**2 + 2 * width
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "seconds": float(np.median(seconds)), "peak": peak, "operations": 6 * rows * weights,
+        "seconds": float(np.median(seconds)), "peak": status("VmHWM"), "operations": 6 * rows * weights,
         "bytes": 4 * (rows * (INPUTS + 1) + weights),
     }  # fmt: skip
 
@@ -51,9 +50,9 @@ def power(x: list[float], y: list[float]) -> float:
     return float(np.polyfit(np.log(x[half:]), np.log(y[half:]), 1)[0])
 
 
-def measure(peers: Path | None) -> dict:
+def measure(peers: Path, rounds: int) -> dict:
     """A row of its own kind: powers by what grows, and the figures."""
-    told = {kind: [program(Path(sys.executable), "growth.py", "ours", *map(str, s)) for s in sizes]
+    told = {kind: [program(OURS, "growth.py", "ours", *map(str, s)) for s in sizes]
             for kind, sizes in SIZES.items()}  # fmt: skip
     powers = {}
     for kind, found in told.items():
@@ -91,6 +90,9 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["ours"]:
         print(json.dumps(ours(*map(int, sys.argv[2:]))))
     elif sys.argv[1:2] == ["plot"]:
-        plot(json.loads(Path(sys.argv[2]).read_text()), sys.argv[3])
+        asked = json.loads(Path(sys.argv[2]).read_text())["questions"]
+        plot(next(answer for answer in asked if answer["case"] == "growth"), sys.argv[3])
     else:
-        sys.exit(ask(measure))
+        from benchmarks.__main__ import main
+
+        sys.exit(main(["growth", *sys.argv[1:]]))

@@ -1,4 +1,4 @@
-"""The peer's side of `cold`: ``peer_cold.py FILE THREADS``, PyTorch eager as quick to start as it can be."""
+"""The peer's side of `cold`: ``peer_cold.py FILE THREADS SEED``, PyTorch eager as quick to start as it can be."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 
 torch.set_num_threads(int(sys.argv[2]))
+torch.manual_seed(int(sys.argv[3]))
 made = np.load(sys.argv[1])
 x, y = torch.from_numpy(made["x"].astype(np.float32) / 255), torch.from_numpy(made["y"]).long()
 sizes = (784, 300, 50, 10)

@@ -20,7 +20,7 @@ import numpy as np  # noqa: E402
 from keras import layers as L  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
-from answering import serve  # noqa: E402
+from answering import cases, serve  # noqa: E402
 
 MODES = ("1 step", "20 steps", "100 steps")
 
@@ -37,7 +37,7 @@ def network(case: dict, arrays: dict[str, np.ndarray]) -> keras.Model:
         def normed(x, size: int, stride: int, name: str, relu: bool = True, own: dict = own):
             x = L.ZeroPadding2D(size // 2)(x) if size > 1 else x
             conv = L.Conv2D(own[name].shape[-1], size, stride, use_bias=False)
-            x = L.BatchNormalization(momentum=0.9, epsilon=1e-5)(conv(x))
+            x = L.BatchNormalization(momentum=case["kept"], epsilon=1e-5)(conv(x))
             weights.append((conv, [own[name]]))
             return L.ReLU()(x) if relu else x
 
@@ -99,8 +99,8 @@ class Trainer:
 
 
 def hello(threads: int) -> dict:
-    return {"version": keras.__version__, "threads": len(os.sched_getaffinity(0)), "modes": MODES}
+    return {"threads": len(os.sched_getaffinity(0)), "modes": MODES}
 
 
 if __name__ == "__main__":
-    serve(hello, Trainer)
+    serve(cases(hello, Trainer))

@@ -1,15 +1,19 @@
-"""The peers' side of `predict`: ``peer_predict.py eager|compile|sklearn-THREADS FILE ROWS TIMES ROUNDS``."""
+"""The peers' side of `predict`: ``peer_predict.py eager|compile|sklearn THREADS FILE`` (see `answering`)."""
 
 import os
 import sys
 
-WAY, THREADS = sys.argv[1].split("-")
+WAY, THREADS = sys.argv[1:3]
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = THREADS
 
-import json  # noqa: E402
 import time  # noqa: E402
+import warnings  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+from answering import serve  # noqa: E402
 
 
 def predictor(made: dict):
@@ -18,8 +22,6 @@ def predictor(made: dict):
         from sklearn.neural_network import MLPClassifier
 
         net = MLPClassifier((300, 50), max_iter=1)
-        import warnings
-
         warnings.simplefilter("ignore")
         net.fit(made["x"][:100], np.arange(100) % 10)
         net.coefs_, net.intercepts_ = kernels, [np.zeros(k.shape[1], np.float32) for k in kernels]
@@ -43,12 +45,15 @@ def predictor(made: dict):
 
 
 if __name__ == "__main__":
-    made = dict(np.load(sys.argv[2]))
-    rows, times, rounds = map(int, sys.argv[3:])
-    predict, x, runs = predictor(made), made["x"][:rows], []
-    for _ in range(rounds + 1):
+    made = dict(np.load(sys.argv[3]))
+    predict = predictor(made)
+
+    def answer(request: dict) -> dict:
+        """Seconds of a prediction, the mean of several, and what it says of each row."""
+        x, times = made["x"][: request["rows"]], request["times"]
         began = time.perf_counter()
         for _ in range(times):
             said = predict(x)
-        runs.append((time.perf_counter() - began) / times)
-    print(json.dumps({"runs": runs[1:], "said": said.tolist()}))
+        return {"seconds": (time.perf_counter() - began) / times, "said": said.tolist()}
+
+    serve(answer)

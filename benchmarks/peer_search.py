@@ -1,21 +1,22 @@
-"""The peers' side of `search`: ``peer_search.py sklearn|torch FILE ROUNDS``, in the peers' own environment.
+"""The peers' side of `search`: ``peer_search.py sklearn|torch FILE``, in the peers' own environment (see `answering`).
 
-One joblib task a setting, as many processes as there are cores and one thread in each. Rounds 0: once, and that is all.
+One joblib task a setting, as many processes as there are cores and one thread in each.
 """
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import json  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 import warnings  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
 from joblib import Parallel, delayed  # noqa: E402
 
-EPOCHS, BATCH = 30, 32
+sys.path.insert(0, str(Path(__file__).parent))
+from answering import serve  # noqa: E402
 
 
 def sklearn(made: dict, rate: float, b1: float, seed: int) -> float:
@@ -29,8 +30,8 @@ def sklearn(made: dict, rate: float, b1: float, seed: int) -> float:
             return next(kernels).astype(dtype), np.zeros(outputs, dtype)
 
     net = Given(
-        (64, 32), alpha=0.0, batch_size=BATCH, learning_rate_init=rate, beta_1=b1, max_iter=EPOCHS, tol=0.0,
-        n_iter_no_change=10**6, random_state=seed,
+        (64, 32), alpha=0.0, batch_size=int(made["batch"]), learning_rate_init=rate, beta_1=b1,
+        max_iter=int(made["epochs"]), tol=0.0, n_iter_no_change=10**6, random_state=seed,
     ).fit(made["x"], made["y"])  # fmt: skip
     shares = net.predict_proba(made["x"])[np.arange(len(made["y"])), made["y"]]
     return float(-np.log(np.maximum(shares, 1e-30)).mean())
@@ -53,8 +54,8 @@ def torch(made: dict, rate: float, b1: float, seed: int) -> float:
             x = F.relu(F.linear(x, w, b))
         return F.cross_entropy(F.linear(x, weights[-1], biases[-1]), y)
 
-    for _ in range(EPOCHS):
-        for rows in t.randperm(len(x)).split(BATCH):
+    for _ in range(int(made["epochs"])):
+        for rows in t.randperm(len(x)).split(int(made["batch"])):
             optimizer.zero_grad(set_to_none=True)
             loss(x.index_select(0, rows), y.index_select(0, rows)).backward()
             optimizer.step()
@@ -63,15 +64,14 @@ def torch(made: dict, rate: float, b1: float, seed: int) -> float:
 
 
 if __name__ == "__main__":
-    train, rounds = {"sklearn": sklearn, "torch": torch}[sys.argv[1]], int(sys.argv[3])
-    made = dict(np.load(sys.argv[2]))
-    settings, runs, losses = list(zip(made["rate"], made["b1"], strict=True)), [], []
+    train, made = {"sklearn": sklearn, "torch": torch}[sys.argv[1]], dict(np.load(sys.argv[2]))
+    settings = [(float(rate), float(b1)) for rate, b1 in zip(made["rate"], made["b1"], strict=True)]
     with Parallel(n_jobs=len(os.sched_getaffinity(0))) as pool:
-        for r in range(rounds + 1):
-            few = settings[:4] if rounds and r == 0 else settings  # enough to start the processes and import
-            began = time.perf_counter()
-            losses = pool(
-                delayed(train)(made, float(rate), float(b1), 1000 * r + i) for i, (rate, b1) in enumerate(few)
-            )
-            runs.append(time.perf_counter() - began)
-    print(json.dumps({"runs": runs[1:] if rounds else runs, "losses": losses}))
+
+        def search(request: dict) -> dict:
+            """Seconds, and the mean over the settings of the loss over all rows."""
+            began, first = time.perf_counter(), 1000 * request["round"]
+            losses = pool(delayed(train)(made, *setting, first + i) for i, setting in enumerate(settings))
+            return {"seconds": time.perf_counter() - began, "loss": float(np.mean(losses))}
+
+        serve(search)

@@ -8,11 +8,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import sklearn
 from sklearn.neural_network import MLPClassifier
 
 sys.path.insert(0, str(Path(__file__).parent))
-from answering import NoSuchMode, serve  # noqa: E402
+from answering import NoSuchMode, cases, serve  # noqa: E402
 
 ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic", "identity": "identity"}
 
@@ -51,8 +50,8 @@ def hello(threads: int) -> dict:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(threads)
-    return {"version": sklearn.__version__, "threads": threads, "modes": ["fit"]}
+    return {"threads": threads, "modes": ["fit"]}
 
 
 if __name__ == "__main__":
-    serve(hello, Trainer)
+    serve(cases(hello, Trainer))

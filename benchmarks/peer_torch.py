@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from answering import NoSuchMode, serve  # noqa: E402
+from answering import NoSuchMode, cases, serve  # noqa: E402
 
 DENSE = ("eager", "compile", "compile-step", "compile-step-cpp")
 IMAGES = ("eager", "channels-last", "compile-channels-last")
@@ -66,6 +66,7 @@ class Flat(nn.Module):
 def network(case: dict, arrays: dict[str, np.ndarray]) -> nn.Module:
     """The case's network, with its initial weights."""
     layers = []
+    norm = lambda channels: nn.BatchNorm2d(channels, momentum=1 - case["kept"])  # the part that is new
     for i, (kind, *options) in enumerate(case["layers"]):
         own = {path.split("/")[1]: torch.from_numpy(a) for path, a in arrays.items() if path.startswith(f"{i}/")}
         if kind == "dense":
@@ -75,9 +76,9 @@ def network(case: dict, arrays: dict[str, np.ndarray]) -> nn.Module:
         elif kind == "conv":
             layers += [_conv(own["kernel"], 1, own["bias"]), ACTIVATIONS[options[2]]()]
         elif kind == "norm-conv":
-            layers += [_conv(own["kernel"], options[2]), nn.BatchNorm2d(options[0]), nn.ReLU()]
+            layers += [_conv(own["kernel"], options[2]), norm(options[0]), nn.ReLU()]
         elif kind == "block":
-            normed = lambda w, stride: [_conv(w, stride), nn.BatchNorm2d(w.shape[-1])]
+            normed = lambda w, stride: [_conv(w, stride), norm(w.shape[-1])]
             layer = nn.Sequential(*normed(own["first"], options[1]), nn.ReLU(), *normed(own["second"], 1))
             shortcut = nn.Sequential(*normed(own["shortcut"], options[1])) if "shortcut" in own else None
             layers.append(Block(layer, shortcut))
@@ -233,8 +234,8 @@ def hello(threads: int) -> dict:
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # as XLA does
     modes = list(dict.fromkeys(DENSE + IMAGES + OTHERS))
-    return {"version": torch.__version__, "threads": torch.get_num_threads(), "modes": modes}
+    return {"threads": torch.get_num_threads(), "modes": modes}
 
 
 if __name__ == "__main__":
-    serve(hello, Trainer, forget=torch._dynamo.reset)
+    serve(cases(hello, Trainer, forget=torch._dynamo.reset))
