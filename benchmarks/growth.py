@@ -1,9 +1,10 @@
 """How time and memory grow with rows, width and depth: ``python -m benchmarks.growth``.
 
 An epoch of a dense network (64 inputs, ReLU, momentum, batch 64), each size in a process of its own. Time is held
-against the products' operations, which grow with rows and depth, and with width as its square; memory against the
-bytes of rows and weights. Linear: a power of at most 1.1, fitted in logarithms to the upper half of the sizes, below
-which what is fixed counts.
+against the products' operations, which grow with rows and depth, and with width as its square; memory, the most
+(VmHWM) beyond what the process has after a small fit, against the bytes of rows and weights. Linear: a power of at most
+1.1, fitted in logarithms to the upper half of the sizes, below which what is fixed counts. The picture, from what
+``python -m benchmarks --json`` wrote: ``python -m benchmarks.growth plot FILE PICTURE``.
 """
 
 from __future__ import annotations
@@ -26,20 +27,23 @@ BATCH, INPUTS, WANTED = 64, 64, 1.1
 
 
 def ours(rows: int, width: int, depth: int) -> dict:
-    """Seconds of an epoch after one that compiled, the peak of memory, and what they are held against."""
+    """Seconds of an epoch after one that compiled, the memory that it took, and what they are held against."""
     import sonde as sd
     from sonde import nn
 
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((rows, INPUTS), np.float32)
-    data = sd.data.Dataset(train={"x": x, "y": (x[:, 0] > 0).astype(np.int32)})
-    net = nn.Sequential(**{f"h{i}": nn.Dense(width, nn.relu) for i in range(depth)}, head=nn.Dense(2))
-    fit = lambda: sd.fit(net, data, sd.Classify(), sd.SGD(1e-2, 0.9), epochs=1, batch=BATCH, progress=False)
-    fit()
-    seconds = [fit().seconds["train"] for _ in range(3)]
+    def seconds(times: int, rows: int, width: int, depth: int) -> list[float]:
+        x = np.random.default_rng(0).standard_normal((rows, INPUTS), np.float32)
+        data = sd.data.Dataset(train={"x": x, "y": (x[:, 0] > 0).astype(np.int32)})
+        net = nn.Sequential(**{f"h{i}": nn.Dense(width, nn.relu) for i in range(depth)}, head=nn.Dense(2))
+        fit = lambda: sd.fit(net, data, sd.Classify(), sd.SGD(1e-2, 0.9), epochs=1, batch=BATCH, progress=False)
+        return [fit().seconds["train"] for _ in range(times)]
+
+    seconds(1, BATCH, 8, 1)
+    had = status("VmRSS")
+    _, *runs = seconds(4, rows, width, depth)
     weights = INPUTS * width + (depth - 1) * width**2 + 2 * width
     return {
-        "seconds": float(np.median(seconds)), "peak": status("VmHWM"), "operations": 6 * rows * weights,
+        "seconds": float(np.median(runs)), "memory": status("VmHWM") - had, "operations": 6 * rows * weights,
         "bytes": 4 * (rows * (INPUTS + 1) + weights),
     }  # fmt: skip
 
@@ -58,7 +62,7 @@ def measure(peers: Path, rounds: int) -> dict:
     for kind, found in told.items():
         column = lambda name, found=found: [f[name] for f in found]
         powers[kind] = {"time": power(column("operations"), column("seconds")),
-                        "memory": power(column("bytes"), column("peak"))}  # fmt: skip
+                        "memory": power(column("bytes"), column("memory"))}  # fmt: skip
     met = all(value <= WANTED for each in powers.values() for value in each.values())
     return {"case": "growth", "wanted": WANTED, "powers": powers, "met": met, "figures": told, "sizes": SIZES}
 
@@ -69,20 +73,27 @@ def plot(found: dict, file: str) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
-    figure, axes = plt.subplots(2, 3, figsize=(10, 6), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.5), layout="constrained")
+    others = ("width {1}, {2} layers", "{0:,} rows, {2} layers", "{0:,} rows, width {1}")
     for j, (kind, sizes) in enumerate(found["sizes"].items()):
-        sizes, told = [s[j] for s in sizes], found["figures"][kind]
-        for axis, key, scale, label in (
-            (axes[0, j], "seconds", 1, "seconds an epoch"),
-            (axes[1, j], "peak", 2**20, "peak memory (MiB)"),
+        at, told, powers = [s[j] for s in sizes], found["figures"][kind], found["powers"][kind]
+        axes[0, j].set_title(others[j].format(*sizes[0]), fontsize=10)
+        for axis, key, against, scale, label, power in (
+            (axes[0, j], "seconds", "operations", 1, "seconds an epoch", powers["time"]),
+            (axes[1, j], "memory", "bytes", 2**20, "memory (MiB)", powers["memory"]),
         ):
-            axis.loglog(sizes, [f[key] / scale for f in told], "o-", color="#0072B2", label="measured")
-            against = "operations" if key == "seconds" else "bytes"
+            axis.loglog(at, [f[key] / scale for f in told], "o-", color="#0072B2", label=f"measured, power {power:.2f}")
             line = [told[-1][key] / scale * f[against] / told[-1][against] for f in told]
-            axis.loglog(sizes, line, "--", color="#D55E00", label=f"in proportion to {against}")
+            axis.loglog(at, line, "--", color="#D55E00", label=f"in proportion to {against}")
             axis.set(xlabel=kind, ylabel=label)
-            axis.legend(fontsize=8)
+            axis.set_xticks(at, [f"{size:,}" for size in at], rotation=20 if kind == "rows" else 0)
+            axis.set_xticks([], minor=True)
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
+            axis.legend(fontsize=8, loc="upper left")
     figure.savefig(file, dpi=110)
 
 

@@ -1,7 +1,8 @@
 """How long a prediction takes, of one row and of 10,000: ``python -m benchmarks.predict``.
 
 784-300-50-10 with the same weights on all sides, from rows in NumPy to the class of each in NumPy, as a user calls
-it: an `Artifact` in Sonde (which checks what comes in, and gives labels), a module in PyTorch, `MLPClassifier` in scikit-learn.
+it: an `Artifact` in Sonde (which checks what comes in, and gives labels), a module in PyTorch, `MLPClassifier` in
+scikit-learn.
 """
 
 from __future__ import annotations
