@@ -89,7 +89,7 @@ CASES = {
         ),
         Case(
             "wide", "784-3x1000-10, sigmoid, batch 128", dense(*[1000] * 3, 10, activation="sigmoid"), "softmax",
-            "sgd", 0.1, 128, 1, "mnist", (784,), 10_240, wanted=1.35,
+            "sgd", 0.02, 128, 1, "mnist", (784,), 10_240, wanted=1.35,
         ),
         Case(
             "cnn", "5x5x32, pool, 5x5x64, pool, 256, 10, batch 64", (*CNN, *dense(256, 10, activation="relu")),
@@ -127,7 +127,7 @@ def walk(case: Case) -> Iterator[tuple[int, str, tuple, tuple[int, ...], tuple[i
 def initial(case: Case) -> dict[str, np.ndarray]:
     """Normal kernels of shape [..., inputs, outputs] and zero biases by layer: `0/kernel`, `0/bias`, ...
 
-    The variance is 2 / inputs (He), and 16 / inputs before a sigmoid, whose slope is at most a fourth. Kernels of an
+    The variance is 2 / inputs (He), and 32 / inputs before a sigmoid, whose slope is at most a fourth. Kernels of an
     LSTM hold the gates i, f, g, o side by side. Normalization starts as 1 and 0 on every side.
     """
     rng, made = np.random.default_rng(case.seed), {}
@@ -138,7 +138,7 @@ def initial(case: Case) -> dict[str, np.ndarray]:
     for i, kind, options, before, after in walk(case):
         inputs, outputs = before[-1], after[-1]
         if kind == "dense":
-            gain = 16 if options[1] == "sigmoid" else 2
+            gain = 32 if options[1] == "sigmoid" else 2
             made |= {f"{i}/kernel": kernel(inputs, outputs, gain=gain), f"{i}/bias": np.zeros(outputs, np.float32)}
         elif kind == "conv":
             size = options[1]

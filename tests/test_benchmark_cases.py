@@ -22,6 +22,18 @@ def test_the_initial_weights_are_all_that_the_network_has_but_for_normalization(
     assert left == ({"scale", "offset"} if normalized else set())
 
 
+def test_normalization_keeps_of_its_averages_what_the_case_says():
+    spec = repr(ours.network(CASES["resnet"], initial(CASES["resnet"])).spec)
+    assert spec.count("BatchNorm(momentum=0.5)") == spec.count("BatchNorm(") == 21 and CASES["resnet"].kept == 0.5
+
+
+def test_kernels_before_a_sigmoid_have_a_variance_of_32_over_the_inputs():
+    made = initial(CASES["wide"])
+    for i, inputs in enumerate((784, 1000, 1000)):
+        assert np.isclose(made[f"{i}/kernel"].var() * inputs, 32, rtol=0.02)
+    assert np.isclose(made["3/kernel"].var() * 1000, 2, rtol=0.1)
+
+
 def test_products_of_a_dense_network_by_hand():
     case = CASES["mlp"]
     assert products(case) == [(50, 784, 300, False), (50, 300, 50, True), (50, 50, 10, True)]
