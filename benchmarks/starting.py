@@ -74,8 +74,8 @@ def looking() -> tuple[float, float]:
     case = CASES["mlp"]
     made, _ = arrays(case)
     data = sd.data.Dataset(train={"x": made["x"], "y": made["y"].astype(np.int32)})
-    sizes = {f"layer_{i}": nn.Dense(n, nn.relu) for i, n in enumerate(case.sizes[1:-1])}
-    net = nn.Sequential(**sizes, head=nn.Dense(case.sizes[-1]))
+    *hidden, last = [units for _, units, _ in case.layers]
+    net = nn.Sequential(**{f"layer_{i}": nn.Dense(n, nn.relu) for i, n in enumerate(hidden)}, head=nn.Dense(last))
     optimizer, common = sd.SGD(case.rate, case.momentum), {"epochs": 4, "batch": case.batch, "progress": False}
     probes = (sd.GradientNorm(), sd.UpdateRatio(), sd.DeadUnits())
     watched = {"probes": probes, "observer": lambda told: told.report}
