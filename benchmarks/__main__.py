@@ -25,6 +25,7 @@ from benchmarks.cases import CASES  # noqa: E402
 from benchmarks.machine import cores, header  # noqa: E402
 from benchmarks.peers import interpreter  # noqa: E402
 from benchmarks.turns import ROUNDS  # noqa: E402
+from sonde.train import every_core  # noqa: E402
 
 QUESTIONS = ("search", "predict", "cold", "stream", "growth")
 
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--rounds must be {ROUNDS} or more: fewer do not show the noise")
     threads = options.threads or [n for n in sorted({1, 2, cores()}) if n <= cores()]
 
+    every_core()  # as `fit` does
     python = interpreter(options.peer_python)
     head, rows, answers = header(python, options.rounds), [], []
     cases = [name for name in asked if name in CASES]
