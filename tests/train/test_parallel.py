@@ -129,9 +129,15 @@ def test_products_of_convolutions_and_of_loops_with_a_derivative_are_counted(rng
     assert operations(of_jax) == 0 and operations(of_jax, carried=True) == 54
 
 
+def test_many_cores_share_as_far_as_there_is_enough_for_each(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 64)
+    assert chosen(None, 64, 2.6e8, 100_000) == 8  # ten have enough, and eight divide 64
+    assert chosen(None, 64, 1e10, 100_000) == 64
+
+
 def test_it_is_shared_where_that_pays():
     assert chosen(None, 64, 1e9, 100_000) == 2
-    assert chosen(None, 64, 1e7, 1_000) == 1  # too little to do
+    assert chosen(None, 64, 1e7, 1_000) == chosen(None, 64, 4e7, 1_000) == 1  # too little to do for each
     assert chosen(None, 64, 1e9, 10_000_000) == 1  # too much to add up
     assert chosen(None, 63, 1e9, 100_000) == 1  # rows that do not come out even
     assert chosen(2, 64, 0, 1) == 2 and chosen(1, 64, 1e9, 1) == 1  # asked for

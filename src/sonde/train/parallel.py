@@ -23,10 +23,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sonde._errors import ArgumentError
 
-LEAST_OPERATIONS = 5e7
-"""See `operations`; a step with fewer takes no less time when it is shared."""
+SHARE = 2.5e7
+"""Operations forward that each device must have of a step (see `operations`); of fewer it takes no less time."""
 
-LEAST_REUSE = 500
+REUSE = 500
 """Operations for each number that trains: all gradients are added up, and each device updates all parameters."""
 
 
@@ -93,10 +93,10 @@ def chosen(devices: int | None, rows: int, operations: float, numbers: int) -> i
         raise ArgumentError(
             f"devices={devices}, but JAX has {there}; on a CPU call sonde.train.every_core() before anything uses JAX"
         )
-    pays = operations >= LEAST_OPERATIONS and operations >= LEAST_REUSE * numbers
-    if devices is None and not (pays and jax.local_devices()[0].platform == "cpu"):
-        return 1
-    return max(n for n in range(1, (devices or there) + 1) if rows % n == 0)
+    if devices is None:
+        pays = operations >= REUSE * numbers and jax.local_devices()[0].platform == "cpu"
+        devices = min(there, int(operations / SHARE)) if pays else 1
+    return max(n for n in range(1, max(devices, 1) + 1) if rows % n == 0)
 
 
 def among(devices: int) -> Mesh | None:
