@@ -161,10 +161,10 @@ class Artifact:
             raise ShapeError(f"the network takes an array {whole}; got {shape_of(x)}.{hint}")
         if not len(x):
             raise DataError("there are no rows to predict")
-        if x.dtype.kind == "f":
+        least, most = x.min(), x.max()  # NaN if one is
+        if not (np.isfinite(least) and np.isfinite(most)):
             bad = ~np.isfinite(x).reshape(len(x), -1).all(1)
-            if bad.any():
-                raise DataError(f"the rows hold NaN or infinite values, the first in row {int(bad.argmax())}")
+            raise DataError(f"the rows hold NaN or infinite values, the first in row {int(bad.argmax())}")
         if dtype.kind in "iu" and x.dtype.kind == "f" and not (x == np.round(x)).all():
             raise DataError(
                 f"the network was trained on whole numbers ({dtype}, from {self.inputs['low']:g} to "
@@ -174,9 +174,9 @@ class Artifact:
             raise DataError("the network was trained on true and false; got other values than 0 and 1")
         if dtype.kind in "iuf":
             limit = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
-            if x.min() < limit.min or x.max() > limit.max:
-                raise DataError(f"the network takes {dtype} values; got values from {x.min():g} to {x.max():g}")
-        return x.astype(dtype)
+            if least < limit.min or most > limit.max:
+                raise DataError(f"the network takes {dtype} values; got values from {least:g} to {most:g}")
+        return x.astype(dtype, copy=False)
 
     def doubt(self, x: Any) -> str:
         """What is odd about rows that can be predicted for but look scaled differently; "" if nothing is."""
@@ -218,7 +218,7 @@ class Artifact:
         if isinstance(outputs, Padded):
             return _of_steps(self.said, outputs)
         if self.predicts == "classes":
-            best = np.asarray(logits_of(jnp.asarray(outputs))).argmax(-1)
+            best = np.asarray(logits_of(np.asarray(outputs))).argmax(-1)
             return best if self.labels is None else np.asarray(self.labels)[best]
         outputs = np.asarray(mean_of(self.loss, outputs))
         return outputs[:, 0] if outputs.ndim == 2 and outputs.shape[1] == 1 else outputs

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sonde._batch import Padded
@@ -71,13 +70,21 @@ class Network:
         The number of rows is rounded up to a power of two, so that few programs are compiled.
         """
         x = jax.tree.map(np.asarray, x) if isinstance(x, Padded) else np.asarray(x)
-        done = []
-        for at in range(0, len(x), size):
-            part = x[at : at + size]
+
+        def run(part: Any) -> Any:
             rows = min(size, 1 << (len(part) - 1).bit_length())
             padded = jax.tree.map(functools.partial(_filled, rows=rows), part)
-            kept = slice(len(part))
-            done.append(jax.tree.map(lambda y, kept=kept: np.asarray(y)[kept], self._run(method, padded)))
+            return jax.tree.map(lambda y: np.asarray(y)[: len(part)], self._run(method, padded))
+
+        parts = [x[at : at + size] for at in range(0, len(x), size)]
+        done = [run(part) for part in parts[:1]]  # compiles
+        if len(parts) < 3:
+            done += [run(part) for part in parts[1:]]
+        else:
+            from concurrent.futures import ThreadPoolExecutor  # takes a while
+
+            with ThreadPoolExecutor(2) as pool:  # one part is handed over while another is computed
+                done += pool.map(run, parts[1:])
         return jax.tree.map(lambda *parts: np.concatenate(parts), *done)
 
     def bind(self, key: Array | None = None, train: bool = False) -> Bound:
@@ -172,9 +179,9 @@ def _applied(network: Network, arrays: tuple, key: Array | None, method: str, pl
     return network.bind(key)._run(method, *xs)
 
 
-def _filled(a: np.ndarray, rows: int) -> Array:
+def _filled(a: np.ndarray, rows: int) -> np.ndarray:
     """So many rows, the last one again and again."""
-    return jnp.asarray(np.concatenate([a, np.repeat(a[-1:], rows - len(a), 0)]))
+    return a if len(a) == rows else np.concatenate([a, np.repeat(a[-1:], rows - len(a), 0)])
 
 
 def _same_paths(own: Variables, given: Any) -> None:

@@ -18,9 +18,10 @@ START = nn.VarianceScaling(16.0)
 class SdaStudy(Sda, registered="sda-study"):
     """Three seeds of `Sda`: each stack is pretrained once on all images, and then learns from 100 to 50,000 labels.
 
-    The same network with the same plan and seed starts at random beside it, from kernels four times Glorot's, as suits
-    sigmoid units. With few labels both are trained for ``least`` steps; the network of the smallest error on
-    the 10,000 validation rows is kept. Test rows are read at the end of each.
+    The same network with the same seed starts at random beside it, from kernels four times Glorot's, as suits sigmoid
+    units, and at a rate of its own: at the pretrained one's it does not learn. With few labels both are trained for
+    ``least`` steps; the network of the smallest error on the 10,000 validation rows is kept. Test rows are read at the
+    end of each.
 
     Example:
         >>> from sonde.recipes import SdaStudy
@@ -37,6 +38,7 @@ class SdaStudy(Sda, registered="sda-study"):
     repeats: int = 3
     labels: tuple[int, ...] = (100, 1000, 10_000, 50_000)
     least: int = 2000
+    random_rate: sd.Number = 0.03
 
     def plan(self, data: sd.data.Dataset) -> sd.Plan:
         """The phases without labels."""
@@ -49,9 +51,10 @@ class SdaStudy(Sda, registered="sda-study"):
             for k, labels in enumerate(self.labels):
                 few = run.data if labels >= run.data.train.rows else run.data.few(labels // 10, seed=run.seed)
                 random = nn.replace_all(run.network.spec, kernel_init=START)
-                for start, network in (("pretrained", run.network), ("random start", random)):
+                starts = {"pretrained": (run.network, self.rate), "random start": (random, self.random_rate)}
+                for start, (network, rate) in starts.items():
                     into = folder and folder / f"{start}-{labels}-{i}".replace(" ", "-")
-                    errors[start][k, i] = self.tuned(network, few, run.seed, into)
+                    errors[start][k, i] = self.replace(rate=rate).tuned(network, few, run.seed, into)
         if folder is not None:
             draw_filters({"at the start": at_start(runs[0]), "pretrained": runs[0].network}, folder / "filters.png")
             draw_errors(self.labels, errors, folder / "labels.png")
