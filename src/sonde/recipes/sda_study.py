@@ -86,5 +86,5 @@ def draw_errors(labels: tuple[int, ...], errors: dict[str, np.ndarray], path: Pa
     for start, each in errors.items():
         curves[start] = (across, each.mean(1))
         curves[f"{start}, each seed"] = (np.repeat(across, each.shape[1]), each.ravel(), "dots")
-    panel = ("Pretraining is worth most where labels are few", curves, "labels, as a power of ten", "test error, %")
+    panel = ("What pretraining is worth", curves, "labels, as a power of ten", "test error, %")
     return line_panels([panel], path, losses=True)
