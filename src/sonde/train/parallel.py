@@ -3,8 +3,8 @@
 On a CPU its cores can be the devices (`every_core`). XLA runs a step operation by operation: large products use all
 cores, what lies between them uses one. A network that does much with few weights, of convolutions or recurrent layers,
 is faster where each core takes its share of the rows through the whole step, and the gradients are added up at its end
-(docs/performance.md has the figures). A dense one is not: it has little to do between products, and gradients as large as
-its matrices would be added up at every step.
+(docs/performance.md has the figures). A dense one is not: it has little to do between products, and gradients as large
+as its matrices would be added up at every step.
 
 The compiler is told where the rows lie, and no more: it finds out what must be added up, so that the statistics of a
 batch are still those of the whole. The numbers are those of one device, to rounding.
