@@ -70,21 +70,13 @@ class Network:
         The number of rows is rounded up to a power of two, so that few programs are compiled.
         """
         x = jax.tree.map(np.asarray, x) if isinstance(x, Padded) else np.asarray(x)
-
-        def run(part: Any) -> Any:
+        done = []
+        for at in range(0, len(x), size):
+            part = x[at : at + size]
             rows = min(size, 1 << (len(part) - 1).bit_length())
             padded = jax.tree.map(functools.partial(_filled, rows=rows), part)
-            return jax.tree.map(lambda y: np.asarray(y)[: len(part)], self._run(method, padded))
-
-        parts = [x[at : at + size] for at in range(0, len(x), size)]
-        done = [run(part) for part in parts[:1]]  # compiles
-        if len(parts) < 3:
-            done += [run(part) for part in parts[1:]]
-        else:
-            from concurrent.futures import ThreadPoolExecutor  # takes a while
-
-            with ThreadPoolExecutor(2) as pool:  # one part is handed over while another is computed
-                done += pool.map(run, parts[1:])
+            kept = slice(len(part))
+            done.append(jax.tree.map(lambda y, kept=kept: np.asarray(y)[kept], self._run(method, padded)))
         return jax.tree.map(lambda *parts: np.concatenate(parts), *done)
 
     def bind(self, key: Array | None = None, train: bool = False) -> Bound:
