@@ -16,7 +16,10 @@ with that y'. So derivatives of any order and in either mode are convolutions ag
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +30,9 @@ from sonde._types import Array
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+FILLED = 8
+"""Numbers that fill a register: of x and y that with fewer channels, but not with less than these, is better last."""
 
 Pairs = tuple[tuple[int, int], ...]
 """Zeros put before and after, for each axis of space; a negative number takes entries away."""
@@ -63,33 +69,87 @@ def to_input(
 ) -> Array:
     """x', the transpose of `convolve` along x, whose axes of space have the lengths ``space``."""
     *size, inputs, channels = kernel.shape
-    y, reach = _spread(y, stride), [d * (t - 1) for t, d in zip(size, dilation, strict=True)]
+    if set(stride) != {1}:
+        x = jnp.zeros((len(y), *space, inputs * groups), y.dtype)
+        for part in phases(space, tuple(size), y.shape[1:-1], stride, padding, dilation):
+            given = to_input(y, kernel[part.taps], part.space, **part.how, groups=groups)
+            x += _spread(given, x.shape, 1, part.entries)
+        return x
+    reach = [d * (t - 1) for t, d in zip(size, dilation, strict=True)]
     low = [r - p[0] for r, p in zip(reach, padding, strict=True)]
     high = [n + r - b - m for n, r, b, m in zip(space, reach, low, y.shape[1:-1], strict=True)]
     parted = jnp.flip(kernel, range(len(size))).reshape(*size, inputs, groups, channels // groups)
     turned = parted.swapaxes(-3, -1).reshape(*size, channels // groups, groups * inputs)
     pairs = tuple(zip(low, high, strict=True))
-    return convolve(y, turned, stride=(1,) * len(size), padding=pairs, dilation=dilation, groups=groups)
+    return convolve(y, turned, stride=stride, padding=pairs, dilation=dilation, groups=groups)
 
 
 def to_kernel(y: Array, x: Array, size: tuple, *, stride: tuple, padding: Pairs, dilation: tuple, groups: int) -> Array:
     """w', the transpose of `convolve` along the kernel, which has so many taps."""
     rows, *space, inputs = x.shape
-    y, reach = _spread(y, stride), [d * (t - 1) for t, d in zip(size, dilation, strict=True)]
-    high = [r + m - n - p[0] for r, m, n, p in zip(reach, y.shape[1:-1], space, padding, strict=True)]
-    pairs = tuple((p[0], h) for p, h in zip(padding, high, strict=True))
-    parted = x.reshape(rows, *space, groups, inputs // groups)
-    turned = jnp.moveaxis(parted, (-1, -2, 0), (0, -2, -1)).reshape(inputs // groups, *space, groups * rows)
-    kernel = jnp.moveaxis(y, 0, -2)
-    w = convolve(turned, kernel, stride=dilation, padding=pairs, dilation=(1,) * len(size), groups=groups)
-    return jnp.moveaxis(w, 0, -2)
+    if set(stride) != {1}:
+        w = jnp.zeros((*size, inputs // groups, y.shape[-1]), y.dtype)
+        for part in phases(tuple(space), size, y.shape[1:-1], stride, padding, dilation):
+            given = to_kernel(y, x[:, *part.entries], part.size, **part.how, groups=groups)
+            w += _spread(given, w.shape, 0, part.taps)
+        return w
+    low = [p[0] for p in padding]
+    inputs, channels = inputs // groups, y.shape[-1] // groups
+    if not FILLED <= inputs <= channels:
+        return jnp.moveaxis(_met(x, y, size, low, dilation, groups), 0, -2)
+    last = [d * (t - 1) - p for t, d, p in zip(size, dilation, low, strict=True)]
+    w = jnp.flip(_met(y, x, size, last, dilation, groups), range(1, y.ndim - 1))
+    w = jnp.moveaxis(w.reshape(channels, *size, groups, inputs), (0, -1), (-1, -3))
+    return w.reshape(*size, inputs, groups * channels)
 
 
-def _spread(y: Array, stride: tuple) -> Array:
-    """y with zeros between its entries, so that they are ``stride`` apart."""
-    if set(stride) == {1}:
-        return y
-    return lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *((0, 0, s - 1) for s in stride), (0, 0, 0)))
+def _met(a: Array, b: Array, times: tuple, low: list[int], step: tuple, groups: int) -> Array:
+    """m[i, t, j] = sum_{r, n} a[r, n + step t - low, i] b[r, n, j], where i and j are of the same group."""
+    parts = zip(times, a.shape[1:-1], b.shape[1:-1], low, step, strict=True)
+    pairs = tuple((before, s * (t - 1) + n - m - before) for t, m, n, before, s in parts)
+    parted = a.reshape(*a.shape[:-1], groups, -1)
+    turned = jnp.moveaxis(parted, (-1, -2, 0), (0, -2, -1)).reshape(-1, *a.shape[1:-1], groups * len(a))
+    ones = (1,) * len(step)
+    return convolve(turned, jnp.moveaxis(b, 0, -2), stride=step, padding=pairs, dilation=ones, groups=groups)
+
+
+class Phase(NamedTuple):
+    """Entries of x that are ``stride`` apart, and the taps of the kernel that meet them: a convolution of stride 1."""
+
+    entries: tuple[slice, ...]
+    taps: tuple[slice, ...]
+    space: tuple[int, ...]
+    size: tuple[int, ...]
+    how: dict[str, Any]
+
+
+def phases(space: tuple, size: tuple, out: tuple, stride: tuple, padding: Pairs, dilation: tuple) -> Iterator[Phase]:
+    """The convolutions of stride 1 whose sum is one with a stride."""
+    along = [list(_phases(*axis)) for axis in zip(space, size, out, stride, padding, dilation, strict=True)]
+    for axes in itertools.product(*along):
+        entries, taps, lengths, sizes, pairs, dilations = zip(*axes, strict=True)
+        how = {"stride": (1,) * len(axes), "padding": pairs, "dilation": dilations}
+        yield Phase(entries, taps, lengths, sizes, how)
+
+
+def _phases(space: int, size: int, out: int, stride: int, padding: tuple[int, int], dilation: int) -> Iterator[tuple]:
+    """Those along one axis: n = s o + d t - low, so taps p apart, where s divides d p, meet entries of one phase."""
+    apart = stride // math.gcd(stride, dilation)
+    for tap in range(min(apart, size)):
+        first = (dilation * tap - padding[0]) % stride
+        low = (padding[0] + first - dilation * tap) // stride
+        entries, taps, step = len(range(first, space, stride)), len(range(tap, size, apart)), dilation * apart // stride
+        high = out - entries - low + step * (taps - 1)
+        yield slice(first, None, stride), slice(tap, None, apart), entries, taps, (low, high), step
+
+
+def _spread(a: Array, shape: tuple[int, ...], axis: int, places: tuple[slice, ...]) -> Array:
+    """The entries of ``a`` at these places along the axes from ``axis`` on, and zeros elsewhere."""
+    pads = [(0, 0, 0)] * a.ndim
+    for i, place in enumerate(places, axis):
+        reached = (a.shape[i] - 1) * place.step + 1
+        pads[i] = (place.start, shape[i] - place.start - reached, place.step - 1)
+    return lax.pad(a, jnp.zeros((), a.dtype), pads)
 
 
 # ------------------------------------------------------------------------------------ what JAX is told of it
