@@ -260,9 +260,10 @@ class Scope:
                 f"{self.path or 'the network'} takes statistics of {x.shape[0]} rows in a batch of "
                 f"{weight.shape[0]}; if they are other rows than the batch's, call net.over(None)"
             )
-        w = weight.reshape(*weight.shape, *[1] * (x.ndim - weight.ndim))
+        w, of_row = weight[..., None], x.sum(axes[weight.ndim :])
         total = jnp.where(weight.sum() > 0, weight.sum(), 1)  # of no rows at all the mean is 0, not 0 / 0
-        return jnp.where(w > 0, w * x, 0).sum(axes) / (total * math.prod(x.shape[weight.ndim : -1]))
+        of_all = jnp.where(w > 0, w * of_row, 0).sum(axes[: weight.ndim])
+        return of_all / (total * math.prod(x.shape[weight.ndim : -1]))
 
     def tap(self, name: str, value: Any) -> None:
         """Show a quantity inside a layer to whoever looks (`Network.outputs`); costs nothing otherwise."""
