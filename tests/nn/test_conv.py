@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sonde import nn
 from sonde._errors import ArgumentError, ShapeError
-from sonde.nn.convolve import convolve, plain
+from sonde.nn.convolve import convolve, plain, to_input, to_kernel
 
 close = dict(rtol=1e-4, atol=1e-5)
 
@@ -284,6 +284,7 @@ GEOMETRIES = {
     "groups": ((5, 6), (2, 3), dict(stride=(1, 2), padding=((1, 0), (1, 1)), dilation=(1, 1), groups=2)),
     "depthwise": ((6,), (3,), dict(stride=(1,), padding=((2, 2),), dilation=(2,), groups=4)),
     "volumes": ((4, 3, 5), (2, 3, 2), dict(stride=(1, 1, 2), padding=((1, 0),) * 3, dilation=(1, 1, 2), groups=2)),
+    "a stride beyond the kernel": ((7, 1), (2, 1), dict(stride=(4, 2), padding=((1, 0),) * 2, dilation=(2, 1), groups=1)),
     "padding beyond the kernel": ((3,), (2,), dict(stride=(1,), padding=((3, 4),), dilation=(1,), groups=1)),
 }  # fmt: skip
 
@@ -317,6 +318,34 @@ def test_derivatives_of_both_orders_and_modes_and_in_lanes_are_jaxs_own(name, rn
         ours, jaxs = derivatives(convolve), derivatives(plain)
         assert set(ours) == set(jaxs)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9), ours, jaxs)
+
+
+@st.composite
+def geometries(draw):
+    """Any convolution of a series: entries, taps, channels in and out, and how."""
+    whole = lambda low, high: draw(st.integers(low, high))
+    taps, dilation, before, after = whole(1, 4), whole(1, 3), whole(0, 3), whole(0, 3)
+    reach = dilation * (taps - 1) + 1
+    space = whole(max(1, reach - before - after), 9)
+    how = dict(stride=(whole(1, 4),), padding=((before, after),), dilation=(dilation,), groups=whole(1, 2))
+    inputs, channels = draw(st.sampled_from([(1, 2), (3, 1), (8, 8), (8, 9), (9, 8)]))
+    return space, taps, how["groups"] * inputs, how["groups"] * channels, how
+
+
+@given(geometries())
+@settings(max_examples=12, deadline=None)
+def test_its_transposes_meet_what_they_are_the_transposes_of(geometry):
+    """<y, conv(x, w)> = <x', x> = <w', w> is what makes x' and w' transposes, whatever the stride leaves over."""
+    space, taps, inputs, channels, how = geometry
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        x = jnp.asarray(rng.normal(size=(2, space, inputs)))
+        w = jnp.asarray(rng.normal(size=(taps, inputs // how["groups"], channels)))
+        reached = plain(x, w, **how)
+        y = jnp.asarray(rng.normal(size=reached.shape))
+        expected = float((y * reached).sum())
+        assert float((to_input(y, w, (space,), **how) * x).sum()) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        assert float((to_kernel(y, x, (taps,), **how) * w).sum()) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 LAYERS = {

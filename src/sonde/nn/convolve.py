@@ -8,9 +8,14 @@ the edges x is 0. That is linear in x and in w, so every derivative consists of 
     x'[r, n, i] = sum_{o, c} y'[r, o, c] w[t, i, c]        w'[t, i, c] = sum_{r, o} x[r, n, i] y'[r, o, c]
 
 where n = s o + d t - low. XLA runs these, as JAX writes them, tens of times slower inside a loop on a CPU than
-outside (jax issue 12868). Here both are written as sums of the first kind, which stay fast: x' is y' with s - 1 zeros
-between its entries, convolved with the reversed kernel; w' is x, rows and inputs in each other's place, convolved
-with that y'. So derivatives of any order and in either mode are convolutions again.
+outside (jax issue 12868). Here both are written as sums of the first kind with stride 1, which stay fast:
+
+- Entries of x that are s apart meet a part of the taps only (the polyphase decomposition), so that a convolution with a
+  stride is a sum of convolutions of parts of x with parts of w, without one, and its transposes are those of the parts.
+- Without a stride x' is y' convolved with the reversed kernel, and w' is x, rows and inputs in each other's place,
+  convolved with y', or y' with x.
+
+So derivatives of any order and in either mode are convolutions again.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FILLED = 8
-"""Numbers that fill a register: of x and y that with fewer channels, but not with less than these, is better last."""
+"""Channels that fill a register: of x and y the one that has fewer is better the kernel, if it has so many."""
 
 Pairs = tuple[tuple[int, int], ...]
 """Zeros put before and after, for each axis of space; a negative number takes entries away."""
@@ -70,10 +75,10 @@ def to_input(
     """x', the transpose of `convolve` along x, whose axes of space have the lengths ``space``."""
     *size, inputs, channels = kernel.shape
     if set(stride) != {1}:
-        x = jnp.zeros((len(y), *space, inputs * groups), y.dtype)
-        for part in phases(space, tuple(size), y.shape[1:-1], stride, padding, dilation):
+        x = jnp.zeros((len(y), *space, groups * inputs), y.dtype)
+        for part in _parts(space, size, y.shape[1:-1], stride, padding, dilation):
             given = to_input(y, kernel[part.taps], part.space, **part.how, groups=groups)
-            x += _spread(given, x.shape, 1, part.entries)
+            x += _at(part.entries, 1, given, x.shape)
         return x
     reach = [d * (t - 1) for t, d in zip(size, dilation, strict=True)]
     low = [r - p[0] for r, p in zip(reach, padding, strict=True)]
@@ -86,35 +91,38 @@ def to_input(
 
 def to_kernel(y: Array, x: Array, size: tuple, *, stride: tuple, padding: Pairs, dilation: tuple, groups: int) -> Array:
     """w', the transpose of `convolve` along the kernel, which has so many taps."""
-    rows, *space, inputs = x.shape
+    space, inputs, channels = x.shape[1:-1], x.shape[-1] // groups, y.shape[-1] // groups
     if set(stride) != {1}:
-        w = jnp.zeros((*size, inputs // groups, y.shape[-1]), y.dtype)
-        for part in phases(tuple(space), size, y.shape[1:-1], stride, padding, dilation):
+        w = jnp.zeros((*size, inputs, y.shape[-1]), y.dtype)
+        for part in _parts(space, size, y.shape[1:-1], stride, padding, dilation):
             given = to_kernel(y, x[:, *part.entries], part.size, **part.how, groups=groups)
-            w += _spread(given, w.shape, 0, part.taps)
+            w += _at(part.taps, 0, given, w.shape)
         return w
     low = [p[0] for p in padding]
-    inputs, channels = inputs // groups, y.shape[-1] // groups
-    if not FILLED <= inputs <= channels:
-        return jnp.moveaxis(_met(x, y, size, low, dilation, groups), 0, -2)
-    last = [d * (t - 1) - p for t, d, p in zip(size, dilation, low, strict=True)]
-    w = jnp.flip(_met(y, x, size, last, dilation, groups), range(1, y.ndim - 1))
+    larger = math.prod(space) - math.prod(y.shape[1:-1])  # a kernel larger than what it slides over is slow
+    if larger > 0 or larger == 0 and not FILLED <= inputs <= channels:
+        return jnp.moveaxis(_products(x, y, size, low, dilation, groups), 0, -2)
+    last = [d * (t - 1) - b for t, d, b in zip(size, dilation, low, strict=True)]
+    w = jnp.flip(_products(y, x, size, last, dilation, groups), range(1, y.ndim - 1))
     w = jnp.moveaxis(w.reshape(channels, *size, groups, inputs), (0, -1), (-1, -3))
     return w.reshape(*size, inputs, groups * channels)
 
 
-def _met(a: Array, b: Array, times: tuple, low: list[int], step: tuple, groups: int) -> Array:
-    """m[i, t, j] = sum_{r, n} a[r, n + step t - low, i] b[r, n, j], where i and j are of the same group."""
+def _products(a: Array, b: Array, times: Sequence[int], low: list[int], step: tuple, groups: int) -> Array:
+    """p[i, t, j] = sum_{r, n} a[r, n + step t - low, i] b[r, n, j], where i and j are of the same group."""
     parts = zip(times, a.shape[1:-1], b.shape[1:-1], low, step, strict=True)
     pairs = tuple((before, s * (t - 1) + n - m - before) for t, m, n, before, s in parts)
-    parted = a.reshape(*a.shape[:-1], groups, -1)
+    parted = a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
     turned = jnp.moveaxis(parted, (-1, -2, 0), (0, -2, -1)).reshape(-1, *a.shape[1:-1], groups * len(a))
     ones = (1,) * len(step)
     return convolve(turned, jnp.moveaxis(b, 0, -2), stride=step, padding=pairs, dilation=ones, groups=groups)
 
 
-class Phase(NamedTuple):
-    """Entries of x that are ``stride`` apart, and the taps of the kernel that meet them: a convolution of stride 1."""
+# ------------------------------------------------------------------------------------ a stride, in parts
+
+
+class _Part(NamedTuple):
+    """Entries of x that lie a stride apart, the taps that meet them, how many these are, and how they are convolved."""
 
     entries: tuple[slice, ...]
     taps: tuple[slice, ...]
@@ -123,32 +131,37 @@ class Phase(NamedTuple):
     how: dict[str, Any]
 
 
-def phases(space: tuple, size: tuple, out: tuple, stride: tuple, padding: Pairs, dilation: tuple) -> Iterator[Phase]:
+def _parts(
+    space: Sequence[int], size: Sequence[int], out: Sequence[int], stride: tuple, padding: Pairs, dilation: tuple
+) -> Iterator[_Part]:
     """The convolutions of stride 1 whose sum is one with a stride."""
-    along = [list(_phases(*axis)) for axis in zip(space, size, out, stride, padding, dilation, strict=True)]
+    along = map(_parts_along, space, size, out, stride, padding, dilation)
     for axes in itertools.product(*along):
         entries, taps, lengths, sizes, pairs, dilations = zip(*axes, strict=True)
         how = {"stride": (1,) * len(axes), "padding": pairs, "dilation": dilations}
-        yield Phase(entries, taps, lengths, sizes, how)
+        yield _Part(entries, taps, lengths, sizes, how)
 
 
-def _phases(space: int, size: int, out: int, stride: int, padding: tuple[int, int], dilation: int) -> Iterator[tuple]:
-    """Those along one axis: n = s o + d t - low, so taps p apart, where s divides d p, meet entries of one phase."""
+def _parts_along(
+    space: int, size: int, out: int, stride: int, padding: tuple[int, int], dilation: int
+) -> Iterator[tuple]:
+    """Those along one axis: taps t that are p apart, where s divides d p, meet the same entries n = s o + d t - low."""
     apart = stride // math.gcd(stride, dilation)
     for tap in range(min(apart, size)):
         first = (dilation * tap - padding[0]) % stride
-        low = (padding[0] + first - dilation * tap) // stride
-        entries, taps, step = len(range(first, space, stride)), len(range(tap, size, apart)), dilation * apart // stride
-        high = out - entries - low + step * (taps - 1)
-        yield slice(first, None, stride), slice(tap, None, apart), entries, taps, (low, high), step
+        if first < space:
+            entries, taps, step = -(-(space - first) // stride), -(-(size - tap) // apart), dilation * apart // stride
+            low = (padding[0] + first - dilation * tap) // stride
+            pair = low, out - entries - low + step * (taps - 1)
+            yield slice(first, None, stride), slice(tap, None, apart), entries, taps, pair, step
 
 
-def _spread(a: Array, shape: tuple[int, ...], axis: int, places: tuple[slice, ...]) -> Array:
-    """The entries of ``a`` at these places along the axes from ``axis`` on, and zeros elsewhere."""
+def _at(places: tuple[slice, ...], axis: int, a: Array, shape: tuple[int, ...]) -> Array:
+    """``a`` at these places along the axes from ``axis`` on, and zeros elsewhere."""
     pads = [(0, 0, 0)] * a.ndim
     for i, place in enumerate(places, axis):
-        reached = (a.shape[i] - 1) * place.step + 1
-        pads[i] = (place.start, shape[i] - place.start - reached, place.step - 1)
+        reached = place.start + (a.shape[i] - 1) * place.step + 1
+        pads[i] = place.start, shape[i] - reached, place.step - 1
     return lax.pad(a, jnp.zeros((), a.dtype), pads)
 
 
