@@ -284,7 +284,7 @@ GEOMETRIES = {
     "groups": ((5, 6), (2, 3), dict(stride=(1, 2), padding=((1, 0), (1, 1)), dilation=(1, 1), groups=2)),
     "depthwise": ((6,), (3,), dict(stride=(1,), padding=((2, 2),), dilation=(2,), groups=4)),
     "volumes": ((4, 3, 5), (2, 3, 2), dict(stride=(1, 1, 2), padding=((1, 0),) * 3, dilation=(1, 1, 2), groups=2)),
-    "a stride beyond the kernel": ((7, 1), (2, 1), dict(stride=(4, 2), padding=((1, 0),) * 2, dilation=(2, 1), groups=1)),
+    "more stride than taps": ((7, 1), (2, 1), dict(stride=(4, 2), padding=((1, 0),) * 2, dilation=(2, 1), groups=1)),
     "padding beyond the kernel": ((3,), (2,), dict(stride=(1,), padding=((3, 4),), dilation=(1,), groups=1)),
 }  # fmt: skip
 
