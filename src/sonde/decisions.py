@@ -73,6 +73,11 @@ def _phase(phase: Phase, record: Record, network: Network, data: Dataset) -> Ite
         yield f"products in {phase.precision}; weights, sums and judging in float32"
     if record.devices > 1:
         yield f"shares each minibatch among {record.devices} devices"
+    if record.cores > record.devices:
+        yield (
+            f"would share each minibatch among {record.cores} cores, had JAX not begun to work before: "
+            "call sonde.train.every_core() before anything uses it"
+        )
     keepers = [c for c in phase.control if isinstance(c, KeepBest | Patience)]
     kept = [f"{aim(c.watch, c.best)} {c.watch}" for c in keepers[:1]] or ["last round"]
     yield f"keeps the network of the {kept[0]}"

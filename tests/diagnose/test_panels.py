@@ -26,11 +26,13 @@ def test_curves_are_drawn_where_they_are_and_look_the_same_in_every_panel(figure
     assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["a", "b"]
 
 
+@pytest.mark.parametrize("equal", [True, False])
 @pytest.mark.parametrize("same", [True, False])
-def test_heights_can_be_compared_where_the_scale_is_to_be_the_same(figures, tmp_path, same):
+def test_heights_can_be_compared_where_the_scale_is_to_be_the_same(figures, tmp_path, same, equal):
     low, high = {"a": ([0, 1], [0, 1])}, {"a": ([0, 5], [3, 9])}
-    line_panels([("", low, "", ""), ("", high, "", "")], tmp_path / "l.png", same_scale=same)
+    line_panels([("", low, "", ""), ("", high, "", "")], tmp_path / "l.png", same_scale=same, equal=equal)
     one, two = figures[0].axes
+    assert [ax.get_aspect() == 1 for ax in (one, two)] == [equal, equal]
     assert (one.get_ylim() == two.get_ylim()) is (one.get_xlim() == two.get_xlim()) is same
     assert two.get_ylim()[1] >= 9 and two.get_xlim()[1] >= 5 and (one.get_ylim()[0] <= 0)
 

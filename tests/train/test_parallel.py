@@ -145,6 +145,17 @@ def test_it_is_shared_where_that_pays():
         chosen(64, 64, 1e9, 1)
 
 
+def test_a_run_says_if_more_cores_would_have_been_faster(rng, monkeypatch):
+    data = sd.data.Dataset(train=columns(IMAGES, rng))
+    monkeypatch.setattr("sonde.train.parallel.SHARE", 1.0)
+    monkeypatch.setattr("sonde.train.parallel.REUSE", 0.0)
+    assert "would share" not in str(fit(conv(), data, None))  # all cores are devices here
+    monkeypatch.setattr(sys.modules["sonde.train.execute"], "cores", lambda: 4)
+    assert "would share each minibatch among 4 cores" in str(fit(conv(), data, None))
+    assert "would share" not in str(fit(conv(), data, 1))  # as it was asked for
+    assert "would share" not in str(fit(conv(), data, None, batch=10))  # 4 does not divide 10
+
+
 def test_a_phase_says_what_is_no_number_of_devices(rng):
     data = sd.data.Dataset(train=columns(IMAGES, rng))
     for wrong in (0, -1, 1.5, "all"):

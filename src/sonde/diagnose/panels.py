@@ -81,7 +81,7 @@ def _draw_lines(
         if losses and curves:
             set_scale(ax, "loss", np.concatenate([y for _, y, _ in curves.values()]))
         if equal:
-            ax.set_aspect("equal", adjustable="datalim")
+            ax.set_aspect("equal", adjustable="box" if same_scale else "datalim")  # shared axes keep their limits
         rule(ax)
         if same_scale and ax is not axes[0]:
             ax.sharex(axes[0])

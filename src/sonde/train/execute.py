@@ -29,7 +29,7 @@ from sonde.nn.network import Network
 from sonde.train import checkpoint
 from sonde.train.control import Outcome, TimeBudget
 from sonde.train.feed import Feed, is_stream
-from sonde.train.parallel import among, chosen, everywhere, here
+from sonde.train.parallel import among, chosen, cores, everywhere, here, worth
 from sonde.train.plan import Phase, Plan
 from sonde.train.record import Record, numbers
 from sonde.train.step import ENDLESS, Data, Engine, Progress, Vars, advance, grown, known, start
@@ -198,7 +198,9 @@ class _Loop:
         self.record.trained = tuple(sorted(engine.trained))
         numbers = sum(variables.params[path].size for path in engine.trained)
         asked = min(self.record.devices, jax.local_device_count()) if resumed else self.phase.devices
-        self.record.devices = chosen(asked, engine.rows, engine.operations, numbers)
+        work = engine.rows, engine.operations, numbers
+        self.record.devices = chosen(asked, *work)
+        self.record.cores = worth(cores(), *work) if asked is None else self.record.devices
         self.mesh = among(self.record.devices)
 
     def _fed(self, step: int) -> int:

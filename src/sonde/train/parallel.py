@@ -76,26 +76,36 @@ def operations(program: Any, carried: bool = False) -> float:
     return found
 
 
-def chosen(devices: int | None, rows: int, operations: float, numbers: int) -> int:
-    """Among how many devices a minibatch is shared: as many as divide its rows evenly, or 1 where it does not pay.
+def worth(most: int, rows: int, operations: float, numbers: int) -> int:
+    """Among how many cores of a CPU it pays to share a minibatch: as many as divide its rows evenly, or 1.
 
     Args:
-        devices: what was asked for; None to choose.
+        most: as many as there are.
         rows: in a minibatch.
         operations: forward, see `operations`.
         numbers: that train, whose gradients are added up.
+    """
+    pays = operations >= REUSE * numbers and jax.local_devices()[0].platform == "cpu"
+    return _even(min(most, int(operations / SHARE)), rows) if pays else 1
+
+
+def chosen(devices: int | None, rows: int, operations: float, numbers: int) -> int:
+    """Among how many devices a minibatch is shared: what was asked for, or what is `worth` it; that divides its rows.
 
     Raises:
         ArgumentError: there are fewer devices than were asked for.
     """
     there = jax.local_device_count()
-    if devices is not None and devices > there:
+    if devices is None:
+        return worth(there, rows, operations, numbers)
+    if devices > there:
         raise ArgumentError(
             f"devices={devices}, but JAX has {there}; on a CPU call sonde.train.every_core() before anything uses JAX"
         )
-    if devices is None:
-        pays = operations >= REUSE * numbers and jax.local_devices()[0].platform == "cpu"
-        devices = min(there, int(operations / SHARE)) if pays else 1
+    return _even(devices, rows)
+
+
+def _even(devices: int, rows: int) -> int:
     return max(n for n in range(1, max(devices, 1) + 1) if rows % n == 0)
 
 

@@ -25,6 +25,7 @@ class Record:
         blame: where the first number that is not finite appeared, if it diverged.
         trained: the paths of the parameters that it trained; all others rested.
         devices: among how many devices the rows of a minibatch were shared.
+        cores: among how many cores they would have been, were each core a device.
     """
 
     outcome: Outcome = Outcome.RUNNING
@@ -37,6 +38,7 @@ class Record:
     blame: str = ""
     trained: tuple[str, ...] = ()
     devices: int = 1
+    cores: int = 1
 
     def extend(self, report: dict[str, np.ndarray]) -> None:
         """Add rounds."""
