@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -36,7 +37,6 @@ NETWORKS = {
     "dense": (nn.Sequential(flat=nn.Flatten(), norm=nn.LayerNorm(), head=nn.Dense(3)), IMAGES),
     "lstm": (nn.Sequential(lstm=nn.LSTM(4, last=True), head=nn.Dense(3)), SERIES),
     "gru": (nn.Sequential(gru=nn.Bidirectional(nn.GRU(4)), pool=nn.GlobalMaxPool(), head=nn.Dense(3)), SERIES),
-    "rnn": (nn.Sequential(rnn=nn.RNN(4, last=True), head=nn.Dense(3)), SERIES),
     "attention": (nn.Sequential(attend=nn.Attention(1), pool=nn.GlobalAveragePool(), head=nn.Dense(3)), SERIES),
 }
 
@@ -124,7 +124,8 @@ def test_products_of_convolutions_and_of_loops_with_a_derivative_are_counted(rng
     assert counted(NETWORKS["conv"][0], IMAGES) == 2 * 10 * 36 * (9 * 2) * 4
     assert counted(NETWORKS["lstm"][0], SERIES) == 2 * 10 * 5 * 4 * (4 * 4)
     assert counted(NETWORKS["gru"][0], SERIES) == 2 * (2 * 10 * 5 * 4 * (3 * 4))
-    assert counted(NETWORKS["dense"][0], IMAGES) == counted(NETWORKS["rnn"][0], SERIES) == 0
+    rnn = nn.Sequential(rnn=nn.RNN(4, last=True), head=nn.Dense(3))
+    assert counted(NETWORKS["dense"][0], IMAGES) == counted(rnn, SERIES) == 0
     of_jax = jax.make_jaxpr(lambda x: x @ x)(jnp.ones((3, 3))).jaxpr
     assert operations(of_jax) == 0 and operations(of_jax, carried=True) == 54
 
@@ -154,6 +155,41 @@ def test_a_run_says_if_more_cores_would_have_been_faster(rng, monkeypatch):
     assert "would share each minibatch among 4 cores" in str(fit(conv(), data, None))
     assert "would share" not in str(fit(conv(), data, 1))  # as it was asked for
     assert "would share" not in str(fit(conv(), data, None, batch=10))  # 4 does not divide 10
+
+
+def test_cores_do_not_add_up_inside_loops(rng, monkeypatch):
+    """XLA may wait for ever there: two devices for each other, each in a sum of its own."""
+    monkeypatch.setattr("sonde.train.parallel.SHARE", 1.0)
+    monkeypatch.setattr("sonde.train.parallel.REUSE", 0.0)
+    rnn = nn.Sequential(conv=nn.Conv(4, 3), rnn=nn.RNN(4, last=True), head=nn.Dense(3))
+    series = sd.data.Dataset(train=columns(SERIES, rng))
+    assert fit(rnn, series, None).records[0].devices == 1
+    with pytest.raises(ArgumentError, match=r"devices=2: .* nn\.RNN"):
+        fit(rnn, series, 2)
+    repeated = sd.Plan(sd.Phase(sd.Turn(sd.Classify(), sd.SGD(0.1), repeats=2), sd.data.Shuffled(16), epochs=1))
+    run = sd.fit(conv(), sd.data.Dataset(train=columns(IMAGES, rng)), plan=repeated, progress=False)
+    assert run.records[0].devices == 1
+
+
+@pytest.mark.parametrize("altered", [False, True], ids=["plain", "altered"])
+def test_nothing_is_added_up_where_rows_are_drawn_or_inside_a_loop_beside_others(altered, rng):
+    """The sums over devices of a step, of validation and of probes: none in a loop within the step."""
+    both = {split: jax.tree.map(jnp.asarray, columns(IMAGES, rng, rows=4096)) for split in ("train", "valid")}
+    batch = sd.data.Shuffled(16)
+    if altered:
+        batch = sd.data.Augmented(batch, (sd.data.Rotate(10), sd.data.Crop(1), sd.data.Flip()))
+    phase = sd.Phase(sd.Turn(sd.Classify(), sd.SGD(0.1)), batch, epochs=2, probes=sd.train.GradientNorm())
+    plan = sd.Plan(phase).prepare(both["train"])
+    net = nn.build(conv(), both["train"]["x"][:2])
+    variables = Vars(net.params, net.state)
+    progress = start(net.spec, plan.phases[0], both, variables, jax.random.key(0), 8)
+    mesh = among(2)
+    given = net.spec, plan.phases[0], everywhere(both, mesh), everywhere(progress, mesh), np.int32(9), mesh
+    text = advance.lower(*given).compile().as_text()
+    sums = [line for line in text.splitlines() if " all-reduce(" in line or " all-gather(" in line]
+    where = {re.search(r'op_name="([^"]*)"', line)[1] for line in sums}
+    # rounds are a loop, and in it steps are one, and so is validation; beside that one probes may add up nothing
+    assert where and all("/while/cond" not in name and name.count("/while/body") == 2 for name in where), where
 
 
 def test_a_phase_says_what_is_no_number_of_devices(rng):

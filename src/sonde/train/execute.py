@@ -198,7 +198,7 @@ class _Loop:
         self.record.trained = tuple(sorted(engine.trained))
         numbers = sum(variables.params[path].size for path in engine.trained)
         asked = min(self.record.devices, jax.local_device_count()) if resumed else self.phase.devices
-        work = engine.rows, engine.operations, numbers
+        work = engine.rows, engine.operations, numbers, engine.loops
         self.record.devices = chosen(asked, *work)
         self.record.cores = worth(cores(), *work) if asked is None else self.record.devices
         self.mesh = among(self.record.devices)

@@ -76,7 +76,16 @@ def operations(program: Any, carried: bool = False) -> float:
     return found
 
 
-def worth(most: int, rows: int, operations: float, numbers: int) -> int:
+def loops(program: Any) -> bool:
+    """Whether a program of JAX has a loop with JAX's derivative: it would add up at every turn."""
+    from jax.extend.core import jaxprs_in_params
+
+    plain = [e for e in program.eqns if e.primitive.name != "custom_vjp_call"]
+    within = (loops(inner) for e in plain for inner in jaxprs_in_params(e.params))
+    return any(e.primitive.name in ("scan", "while") for e in plain) or any(within)
+
+
+def worth(most: int, rows: int, operations: float, numbers: int, loops: bool = False) -> int:
     """Among how many cores of a CPU it pays to share a minibatch: as many as divide its rows evenly, or 1.
 
     Args:
@@ -84,23 +93,29 @@ def worth(most: int, rows: int, operations: float, numbers: int) -> int:
         rows: in a minibatch.
         operations: forward, see `operations`.
         numbers: that train, whose gradients are added up.
+        loops: whether something is added up inside loops, see `loops`.
     """
-    pays = operations >= REUSE * numbers and jax.local_devices()[0].platform == "cpu"
+    pays = operations >= REUSE * numbers and not loops and jax.local_devices()[0].platform == "cpu"
     return _even(min(most, int(operations / SHARE)), rows) if pays else 1
 
 
-def chosen(devices: int | None, rows: int, operations: float, numbers: int) -> int:
+def chosen(devices: int | None, rows: int, operations: float, numbers: int, loops: bool = False) -> int:
     """Among how many devices a minibatch is shared: what was asked for, or what is `worth` it; that divides its rows.
 
     Raises:
-        ArgumentError: there are fewer devices than were asked for.
+        ArgumentError: there are fewer devices than were asked for, or cores would have to add up inside loops.
     """
     there = jax.local_device_count()
     if devices is None:
-        return worth(there, rows, operations, numbers)
+        return worth(there, rows, operations, numbers, loops)
     if devices > there:
         raise ArgumentError(
             f"devices={devices}, but JAX has {there}; on a CPU call sonde.train.every_core() before anything uses JAX"
+        )
+    if devices > 1 and loops and jax.local_devices()[0].platform == "cpu":
+        raise ArgumentError(
+            f"devices={devices}: the cores of a CPU cannot share a turn with repeats, nor a loop with JAX's own "
+            "gradient such as that of nn.RNN, since XLA may wait there for ever; nn.LSTM and nn.GRU have their own"
         )
     return _even(devices, rows)
 

@@ -28,7 +28,7 @@ from sonde.nn.network import Network, grow
 from sonde.nn.scope import Frame, Missing, nowhere
 from sonde.train.control import Outcome, Report
 from sonde.train.layout import in_products, is_elementwise, turned, turned_back
-from sonde.train.parallel import operations, replicated, sharded
+from sonde.train.parallel import loops, operations, replicated, sharded
 from sonde.train.plan import Phase, Plan
 from sonde.train.probe import Probed
 
@@ -126,7 +126,7 @@ class Engine:
         self.live = at_work(tuple(p for t in self.turns for p in many(t.trains)), *variables)
         self.writes = [_or_own(at_work(t.trains, *variables)) for t in self.turns]
         self.turned: frozenset[str] = frozenset()
-        self.operations, self.rows = 0.0, 0
+        self.operations, self.rows, self.loops = 0.0, 0, False
         self.trains = [self._trained(i, variables) for i in range(len(self.turns))]
         self.trained = frozenset().union(*self.trains)
 
@@ -163,15 +163,17 @@ class Engine:
         turn = self.turns[i]
         used: set[str] = set()
 
-        def trace(variables: Vars, key: Array) -> None:
-            net, batch = self._net(i, variables, self.draw(key, jnp.int32(0)), key)
+        def trace(variables: Vars, key: Array, batch: Batch) -> None:
+            net, batch = self._net(i, variables, batch, key)
             self.rows = len(batch)
             scored(turn.objective(net, batch))
             used.update(net._frame.used)
 
         key = jax.random.key(0)
-        program = jax.make_jaxpr(trace)(variables, key).jaxpr
+        given = variables, key, jax.eval_shape(self.draw, key, jnp.int32(0))
+        program = jax.make_jaxpr(trace)(*given).jaxpr
         self.operations += turn.repeats * operations(program)
+        self.loops |= turn.repeats > 1 or loops(program)
         label = f"turn {turn.name!r}" if turn.name else "the turn"
         for pattern in many(turn.trains):
             if not any(match(pattern, path) for path in used):
@@ -180,7 +182,7 @@ class Engine:
                 )
         trained = frozenset(path for path in used if match(turn.trains, path))
         if self._may_turn():
-            inputs = jax.tree.unflatten(jax.tree.structure((variables, key)), program.invars)[0].params
+            inputs = jax.tree.unflatten(jax.tree.structure(given), program.invars)[0].params
             self.turned = in_products(program, {path: inputs[path] for path in trained})
         return trained
 
@@ -212,10 +214,16 @@ class Engine:
         return state.scale * now
 
     def _minibatch(self, key: Array, step: Array, r: Any) -> Batch:
-        batch = self.draw(key, step * self.repeats + r)
-        if not getattr(self.phase.batch, "alters", False):  # looking rows up is not worth talking between devices
-            batch = replicated(batch, self.mesh)
-        return sharded(batch, self.mesh)
+        return self._shared(self.draw(key, step * self.repeats + r))
+
+    def _shared(self, batch: Batch) -> Batch:
+        """A batch whose columns lie on all devices. Each draws it whole: a loop that draws must not wait for others.
+
+        XLA starts a sum over devices before a loop that it does not depend on has ended, and if that holds such sums,
+        too, two devices may wait for each other in different ones, for ever.
+        """
+        batch = replicated(batch, self.mesh)
+        return Batch(sharded(batch.columns, self.mesh), batch.weight)
 
     def _noise(self, key: Array, step: Array, i: int, r: Any) -> Array:
         """The key of what is random in a turn's repeat; minibatches are drawn with the phase's own key."""
@@ -274,7 +282,7 @@ class Engine:
         def one(u: Array) -> dict:
             out = {}
             for i, turn in enumerate(self.turns):
-                drawn = sharded(self.draw_valid(key, u), self.mesh)
+                drawn = self._shared(self.draw_valid(key, u))
                 net, batch = self._net(i, variables, drawn, derive(key, u), train=False)
                 out[turn.name] = scored(turn.objective(net, batch))
             return out
@@ -299,7 +307,7 @@ class Engine:
         if not self.probes:
             return found
         for i, turn in enumerate(self.turns):
-            batch = self._minibatch(key, state.step, 0)
+            batch = replicated(self.draw(key, state.step * self.repeats), self.mesh)  # no sums beside `evaluate`'s
             function = self._loss(i, state.vars, batch, self._noise(key, state.step, i, 0))
             moves = {p: state.vars.params[p] for p in self.trains[i]}
             loss = lambda moves, f=function: f(moves)[0]
