@@ -42,7 +42,6 @@ CASES = {
     "LSTM 64, batch 64": (then(nn.LSTM(64, last=True)), (28, 28), 64),
     "LSTM 128, batch 64": (then(nn.LSTM(128, last=True)), (28, 28), 64),
     "GRU 128, batch 32": (then(nn.GRU(128, last=True)), (28, 28), 32),
-    "RNN 256, batch 64": (then(nn.RNN(256, last=True)), (28, 28), 64),
     "784-300-50-10, batch 50": (then(nn.Dense(300, nn.relu), nn.Dense(50, nn.relu)), (784,), 50),
     "784-3x1000-10, batch 256": (then(*[nn.Dense(1000, nn.relu)] * 3), (784,), 256),
 }  # fmt: skip
