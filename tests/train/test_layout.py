@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -62,6 +63,25 @@ def test_kernels_of_dense_layers_are_turned_under_an_elementwise_optimizer(monke
     assert turned(embedded, plan(sd.Adam(0.1), WORDS), WORDS) == {"head/kernel"}
     monkeypatch.setattr(layout, "SMALLEST", 20)
     assert turned(NET, plan(sd.Adam(0.1))) == {"hidden/kernel"}  # 6 x 5 numbers, and 5 x 3
+
+
+def test_parameters_move_where_they_lie(monkeypatch):
+    """The program copies no kernel from step to step; it does where the rate is known before the gradients are."""
+
+    def copied() -> list[str]:
+        jax.clear_caches()
+        spec = nn.Sequential(a=nn.Dense(70, nn.relu), b=nn.Dense(80, nn.relu), c=nn.Dense(90), head=nn.Dense(3))
+        phase, rows = plan(sd.SGD(0.1, 0.9)).phases[0], data(ROWS)
+        network = grown(nn.Network(spec), sd.Plan(phase), rows, 0)
+        begun = start(spec, phase, rows, Vars(network.params, network.state), root(0), 4)
+        text = advance.lower(spec, phase, rows, begun, np.int32(9)).compile().as_text()
+        (step,) = (part for part in text.split("\n\n") if part.count(" dot(") > 2)  # its gradients
+        return re.findall(r"%copy[.\d]* = f32\[(?:80,70|70,80|90,80|80,90)\]", step)
+
+    assert copied() == []
+    monkeypatch.setattr("sonde.train.step.after", lambda known, rate, never: rate)
+    assert len(copied()) == 2
+    jax.clear_caches()
 
 
 def test_a_step_a_slice_and_a_whole_run_agree_to_the_bit(smallest, seed):

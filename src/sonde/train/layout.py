@@ -1,4 +1,4 @@
-"""How matrices lie in memory while a phase runs on a CPU: turned over, where only products see them.
+"""How matrices lie in memory while a phase runs: on a CPU turned over, where only products see them; moved in place.
 
 Of y = x W the gradient is x' d, and of y = x V' it is d' x: the same numbers, but where V = W' is what is stored, and
 what the optimizer moves, products read both of their inputs row by row. That takes 0.86 of the time of a training
@@ -6,6 +6,11 @@ step of 784-300-50-10 and 0.85 of 784-5x100-10 (two cores, in turns in one proce
 W and turn it over at every step would take 1.4. So matrices are turned over when the loop over steps begins, and back
 when it ends, and it is a parameter's whole life in between that must not see it: products and an elementwise
 optimizer.
+
+XLA moves a matrix where it lies if all that reads it is sure to have run before, and otherwise copies it at every step,
+on one core. The gradient that a layer hands down, d W', is such a reader, and so is a penalty; nothing says whether
+they come before W moves. So the rate that W moves at is there `after` the loss and all gradients. A step of
+64-3x2048-2 with momentum takes 0.84 of the time, one of 784-3x1000-10 0.9 to 0.98; only the order changes.
 """
 
 from __future__ import annotations
@@ -13,8 +18,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from sonde._types import Variables
+from sonde._types import Array, Variables
 
 SMALLEST = 4096
 """Numbers that a matrix must have to be worth it."""
@@ -66,3 +72,15 @@ def turned(tree: Any, names: frozenset[str]) -> Any:
 def turned_back(params: Variables, names: frozenset[str]) -> Variables:
     """Parameters as layers know them."""
     return {path: v.T if path in names else v for path, v in params.items()} if names else params
+
+
+def after(known: Any, rate: Array, never: Array) -> Array:
+    """The rate, which is not there before a tree of arrays is.
+
+    Args:
+        known: what reads parameters before they move.
+        rate: of this step.
+        never: false, but the compiler must not know.
+    """
+    some = jnp.stack([jnp.ravel(leaf)[0].astype(rate.dtype) for leaf in jax.tree.leaves(known) if leaf.size])
+    return jnp.where(never, some @ some, rate)

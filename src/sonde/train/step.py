@@ -27,7 +27,7 @@ from sonde.nn.bound import Bound
 from sonde.nn.network import Network, grow
 from sonde.nn.scope import Frame, Missing, nowhere
 from sonde.train.control import Outcome, Report
-from sonde.train.layout import in_products, is_elementwise, turned, turned_back
+from sonde.train.layout import after, in_products, is_elementwise, turned, turned_back
 from sonde.train.parallel import loops, operations, replicated, sharded
 from sonde.train.plan import Phase, Plan
 from sonde.train.probe import Probed
@@ -237,8 +237,9 @@ class Engine:
         function = lambda moves: loss_of_moves(turned_back(moves, self.turned))
         moves, rests = split(state.vars.params, self.trains[i].__contains__)
         (loss, (means, model, _)), gradient = jax.value_and_grad(function, has_aux=True)(moves)
+        rate = after((loss, gradient), self._rate(turn, state), never=state.step < 0)
         moves, memory = turn.optimizer.update(
-            moves, gradient, state.opt[turn.name], self._rate(turn, state), lambda moves: function(moves)[0]
+            moves, gradient, state.opt[turn.name], rate, lambda moves: function(moves)[0]
         )
         model = pick(batch.weight.sum() > 0, model, state.vars.state)  # of no rows there are no statistics
         state = state._replace(vars=Vars({**moves, **rests}, model), opt={**state.opt, turn.name: memory})
